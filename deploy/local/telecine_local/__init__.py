@@ -1,0 +1,1 @@
+"""Telecine on one machine: Valkey, scheduler and workers as real processes."""

@@ -1,0 +1,1 @@
+"""What every Telecine process has in common: settings, logs, /metrics and /healthz, background parts, signals."""

@@ -1,0 +1,1 @@
+"""The worker: leases jobs, runs FFmpeg, verifies and publishes what it made."""
