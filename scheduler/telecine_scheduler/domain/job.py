@@ -1,0 +1,142 @@
+"""A job, its states, and the transitions between them."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+# Hybrid clock numbers (sequences, tokens, revisions, times of the store) count microseconds from here.
+EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def time_of(number: int) -> datetime:
+    """The time a number of the store's clock stands for."""
+    return EPOCH + timedelta(microseconds=number)
+
+
+def number_of(time: datetime) -> int:
+    """The store's clock number for a time."""
+    return round((time - EPOCH) / timedelta(microseconds=1))
+
+
+class JobState(enum.StrEnum):
+    """Where a job is in its life. LEASED is internal: callers see QUEUED."""
+
+    WAITING = "W"
+    QUEUED = "Q"
+    LEASED = "L"
+    RUNNING = "R"
+    CANCELLING = "C"
+    SUCCEEDED = "S"
+    FAILED = "F"
+    CANCELLED = "X"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing but RetryJob leaves it."""
+        return not NEXT[self]
+
+
+# Which state may follow which. store/lua carries these edges out, and a test compares the two.
+NEXT: dict[JobState, frozenset[JobState]] = {
+    JobState.WAITING: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.QUEUED: frozenset({JobState.LEASED, JobState.CANCELLED}),
+    JobState.LEASED: frozenset({JobState.RUNNING, JobState.QUEUED, JobState.WAITING, JobState.CANCELLING}),
+    JobState.RUNNING: frozenset(
+        {JobState.SUCCEEDED, JobState.FAILED, JobState.WAITING, JobState.QUEUED, JobState.CANCELLING}
+    ),
+    JobState.CANCELLING: frozenset({JobState.CANCELLED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+
+class WaitReason(enum.StrEnum):
+    """Why a WAITING job waits."""
+
+    NOT_BEFORE = "NOT_BEFORE"
+    BACKOFF = "BACKOFF"
+    REFUSED = "REFUSED"
+
+
+class AttemptOutcome(enum.StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    RETURNED = "RETURNED"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"
+
+
+class FailureKind(enum.StrEnum):
+    """What a failure means for the next attempt; see job.proto, Failure.Kind."""
+
+    PERMANENT = "PERMANENT"
+    RETRYABLE = "RETRYABLE"
+    CRASH = "CRASH"
+    DEADLINE = "DEADLINE"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class JobName:
+    """What names a job."""
+
+    tenant: str
+    job_id: str
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.job_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChange:
+    """One step of a job: the revision it had right after, the state it went to, and why."""
+
+    revision: int
+    state: JobState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One run of a job. *failure* is an encoded Failure without its log, or empty."""
+
+    number: int
+    worker_id: str
+    token: int
+    start: int
+    end: int | None = None
+    outcome: AttemptOutcome | None = None
+    cpu: timedelta = timedelta()
+    peak_memory_bytes: int = 0
+    failure: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as the store has it. Times are numbers of the store's clock; the bytes are encoded messages of the contract."""
+
+    name: JobName
+    state: JobState
+    revision: int
+    create: int
+    queue: int | None = None
+    start: int | None = None
+    end: int | None = None
+    due: int | None = None
+    expire: int | None = None
+    generation: int = 1
+    attempt_count: int = 0
+    wait_reason: WaitReason | None = None
+    cancel_reason: str = ""
+    digest: bytes = b""
+    spec: bytes = b""
+    progress: bytes = b""
+    failure: bytes = b""
+    result: bytes = b""
+    changes: tuple[StateChange, ...] = ()
+    attempts: tuple[Attempt, ...] = ()

@@ -1,0 +1,107 @@
+"""Leases: what is granted, asked and answered between a worker and the store."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import timedelta
+
+from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, JobName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Names a lease. The token is a fence: compared for equality only."""
+
+    name: JobName
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """The offer of a lease."""
+
+    lease: Lease
+    attempt: int
+    generation: int
+    units: int
+    spec: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How long things of a lease take. *live* is how long a silent scheduler counts as alive."""
+
+    ttl: timedelta = timedelta(seconds=30)
+    accept_window: timedelta = timedelta(seconds=5)
+    reconnect_grace: timedelta = timedelta(seconds=3)
+    publish_window: timedelta = timedelta(seconds=60)
+    cancel_grace: timedelta = timedelta(seconds=10)
+    live: timedelta = timedelta(seconds=5)
+    gap: timedelta = timedelta(seconds=2)
+
+    @property
+    def renew_interval(self) -> timedelta:
+        """A third of the TTL: two renewals may be lost."""
+        return self.ttl / 3
+
+
+class Verdict(enum.StrEnum):
+    """What became of a lease that a worker asked about."""
+
+    KEEP = "KEEP"
+    ALLOWED = "ALLOWED"
+    CANCEL = "CANCEL"
+    STALE = "STALE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """A verdict. *waited* is set when this began the job's first attempt: how long it had waited since it was submitted."""
+
+    verdict: Verdict
+    waited: timedelta | None = None
+
+
+class Ack(enum.StrEnum):
+    """What became of an outcome that a worker reported."""
+
+    COMMITTED = "COMMITTED"
+    ALREADY = "ALREADY"
+    STALE = "STALE"
+    CANCELLED = "CANCELLED"
+    RETRYING = "RETRYING"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How an attempt ended, as its worker says.
+
+    *value* is the encoded JobResult or Failure; *short* the failure without its log. *outcome* is never LOST.
+    """
+
+    lease: Lease
+    outcome: AttemptOutcome
+    kind: FailureKind | None = None
+    value: bytes = b""
+    short: bytes = b""
+    cpu: timedelta = timedelta()
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """The answer to a report. *outcome* and *ran* are set where it changed something."""
+
+    ack: Ack
+    outcome: AttemptOutcome | None = None
+    ran: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamId:
+    """Which stream of which process of which worker: later epochs of a session fence earlier ones."""
+
+    worker_id: str
+    session_id: str
+    epoch: int

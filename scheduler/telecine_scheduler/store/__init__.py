@@ -1,0 +1,1 @@
+"""Redis, and only Redis: keys, scripts, and how they are sent."""

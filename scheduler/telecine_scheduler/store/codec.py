@@ -1,0 +1,99 @@
+"""Between the store's replies and the domain's values."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from telecine_scheduler.domain.job import Attempt, AttemptOutcome, Job, JobName, JobState, StateChange, WaitReason
+from telecine_scheduler.domain.submission import Retention, RetryPolicy
+
+
+def microseconds(duration: timedelta) -> int:
+    """A duration as scripts take it."""
+    return round(duration / timedelta(microseconds=1))
+
+
+def policy(retry: RetryPolicy, retention: Retention) -> str:
+    """The two policies as one field of the record; empty where both are default."""
+    if (retry, retention) == (RetryPolicy(), Retention()):
+        return ""
+    times = (retry.initial_backoff, retry.max_backoff, retention.done, retention.failed)
+    return "|".join(map(str, (retry.max_attempts, *map(microseconds, times))))
+
+
+def decode_job(name: JobName, dump: Sequence[Any]) -> Job:
+    """A job from what `dump` in prelude.lua gives."""
+    flat, spec, large_flat, changes, attempts, due, expire = dump
+    record, large = _mapping(flat), _mapping(large_flat)
+    state = JobState(record[b"st"].decode())
+    return Job(
+        name=name,
+        state=state,
+        revision=int(record[b"rv"]),
+        create=int(record[b"ct"]),
+        queue=_number(record.get(b"sq")),
+        start=_number(record.get(b"sa") or record.get(b"sp")),
+        end=_number(record.get(b"et")),
+        due=_score(due),
+        expire=_score(expire),
+        generation=int(record.get(b"gn", 1)),
+        attempt_count=int(record.get(b"at", 0)),
+        wait_reason=WaitReason(record[b"wr"].decode()) if state is JobState.WAITING else None,
+        cancel_reason=large.get(b"cn", b"").decode(),
+        digest=record.get(b"dg", b""),
+        spec=spec,
+        progress=large.get(b"p", b""),
+        failure=large.get(b"f", b""),
+        result=large.get(b"r", b""),
+        changes=tuple(_changes(record, changes)),
+        attempts=tuple(_attempts(record, attempts)),
+    )
+
+
+def _mapping(flat: Iterable[bytes]) -> dict[bytes, bytes]:
+    pairs = iter(flat)
+    return dict(zip(pairs, pairs, strict=True))
+
+
+def _number(value: bytes | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _score(value: bytes) -> int | None:
+    return round(float(value)) if value else None
+
+
+def _changes(record: dict[bytes, bytes], changes: Iterable[bytes]) -> Iterator[StateChange]:
+    """The list of changes, or the first one, which is only written down with the second."""
+    first = b"|W|NOT_BEFORE" if b"nb" in record else b"|Q|SUBMITTED"
+    for change in changes or (record[b"ct"] + first,):
+        revision, state, reason = change.decode().split("|")
+        yield StateChange(revision=int(revision), state=JobState(state), reason=reason)
+
+
+def _attempts(record: dict[bytes, bytes], ended: Sequence[bytes]) -> Iterator[Attempt]:
+    """The ended attempts and, where one runs, that one: at most ten."""
+    running = b"sa" in record
+    for row in itertools.islice(ended, max(0, len(ended) + running - 10), None):
+        number, worker, token, start, end, outcome, cpu, peak, failure = row.split(b"|", 8)
+        yield Attempt(
+            number=int(number),
+            worker_id=worker.decode(),
+            token=int(token),
+            start=int(start),
+            end=int(end),
+            outcome=AttemptOutcome(outcome.decode()),
+            cpu=timedelta(microseconds=int(cpu)),
+            peak_memory_bytes=int(peak),
+            failure=failure,
+        )
+    if running:
+        yield Attempt(
+            number=int(record[b"at"]),
+            worker_id=record[b"wk"].decode(),
+            token=int(record[b"tk"]),
+            start=int(record[b"sa"]),
+        )

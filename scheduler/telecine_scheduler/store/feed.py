@@ -1,0 +1,104 @@
+"""What the store tells its schedulers: the feed of changes, and the wake-ups. Each reader has a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from telecine_scheduler.domain.job import JobName, JobState
+from telecine_scheduler.domain.lease import Lease
+from telecine_scheduler.store.keys import unpack
+from telecine_scheduler.store.link import ask
+
+BLOCK_SECONDS = 1.0
+# A blocked read that has not come back by then hangs on a dead connection.
+STUCK_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A job has a new revision. *state* is None when it was deleted; *cancel* names a lease and its worker to be stopped."""
+
+    name: JobName
+    revision: int
+    state: JobState | None
+    cancel: Lease | None = None
+    worker_id: str = ""
+
+
+class Feed:
+    """Reads the partition's feed from where it is now."""
+
+    def __init__(self, client: Redis, prefix: str) -> None:
+        self._client = client
+        self._key = f"{prefix}feed"
+        self._last: str | None = None
+
+    async def read(self) -> tuple[list[Change], bool]:
+        """The changes since the last call (waits at most a second), and whether some were missed before them.
+
+        They were when the feed was trimmed further than the last one read: whoever follows a job has to look for himself.
+        """
+        if self._last is None:
+            newest = await ask(lambda: self._client.xrevrange(self._key, count=1), self._client)
+            self._last = newest[0][0].decode() if newest else "0-0"
+            return [], True
+        streams: Any = {self._key: self._last}
+        replies = await ask(
+            lambda: self._client.xread(streams, count=500, block=round(BLOCK_SECONDS * 1000)),
+            self._client,
+            seconds=STUCK_SECONDS,
+        )
+        entries = replies[0][1] if replies else []
+        if not entries:
+            return [], False
+        missed = await self._trimmed_past(self._last)
+        self._last = entries[-1][0].decode()
+        return [_change(fields) for _, fields in entries], missed
+
+    async def _trimmed_past(self, last: str) -> bool:
+        """Whether entries after *last* are gone already. Only a reader that fell far behind has to ask."""
+        oldest = await ask(lambda: self._client.xrange(self._key, count=1), self._client)
+        return bool(oldest) and last != "0-0" and _order(oldest[0][0].decode()) > _order(last)
+
+    def lost_track(self) -> None:
+        """Begin again at the newest entry, for after an outage."""
+        self._last = None
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence)
+
+
+def _change(fields: dict[bytes, bytes]) -> Change:
+    name = unpack(fields[b"j"])
+    state = fields[b"s"].decode()
+    cancel = Lease(name=name, token=int(fields[b"t"])) if b"t" in fields else None
+    return Change(
+        name=name,
+        revision=int(fields[b"r"]),
+        state=None if state == "-" else JobState(state),
+        cancel=cancel,
+        worker_id=fields.get(b"w", b"").decode(),
+    )
+
+
+class WakeUps:
+    """Reads the classes that have something for this scheduler."""
+
+    def __init__(self, client: Redis, prefix: str, scheduler: str) -> None:
+        self._client = client
+        self._key = f"{prefix}wake:{scheduler}"
+
+    async def next(self) -> str | None:
+        """The next class id; None after a second without one."""
+        reply = await ask(lambda: self._client.blpop([self._key], BLOCK_SECONDS), self._client, seconds=STUCK_SECONDS)
+        return reply[1].decode() if reply else None
+
+    async def __aiter__(self) -> AsyncIterator[str | None]:
+        while True:
+            yield await self.next()

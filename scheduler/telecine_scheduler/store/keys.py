@@ -1,0 +1,69 @@
+"""Every key of a partition: its Redis type, what is in it, and who writes it.
+
+All keys begin with the partition's prefix, whose hash tag keeps them in one slot. A job is named "<tenant>:<id>" inside keys
+and sets; an id that is a UUID is packed into 17 bytes (`pack`). Numbers are microseconds since 2024-01-01 UTC unless said
+otherwise.
+Only the scripts in lua/ write, but for `wake`, which its scheduler pops.
+
+key                  type    content
+meta                 hash    clock; vt (floor of virtual time); classes (last class id); beat (last sweep); frozen_until;
+                             schema; test_shift_us (tests only)
+states               hash    state letter -> number of jobs
+classes, class_ids   hash    class id -> "queue|units|requirements", and back
+cjobs                hash    class id -> unfinished jobs
+j:<name>             hash    the record; every value is short, so that it stays a listpack (fields below)
+s:<name>             string  the encoded JobSpec
+x:<name>             hash    large values: p progress, f failure, r result, cn reason of the cancel
+h:<name>             list    the last 20 state changes, "revision|state|reason"; from the second change on
+a:<name>             list    the last 10 ended attempts, "number|worker|token|start|end|outcome|cpu us|peak bytes|failure"
+rdy:<class>:<tenant> zset    ready jobs: id -> score (sequence + penalty of the priority)
+age:<class>          zset    ready jobs: name -> sequence, for depth and age
+fair:<class>         zset    tenants with ready jobs: tenant -> virtual time
+t:<tenant>           hash    v virtual time (units granted), q queued jobs
+tc:<tenant>          set     classes with ready jobs
+tcl:<tenant>         hash    class id -> unfinished jobs
+due                  zset    WAITING jobs: name -> when they become ready
+lease                zset    leased jobs: name -> when the lease runs out
+ret                  zset    finished jobs: name -> when the record is deleted
+w:<worker>           hash    ses session, ep epoch, up 1 while its stream is open, sch its scheduler
+wl:<worker>          set     names of the jobs it holds leases of
+schedulers           zset    scheduler -> alive until
+idle:<class>         zset    scheduler with free credit -> noted until
+wake:<scheduler>     list    class ids that have something for it
+feed                 stream  j name, r revision, s state ("-": deleted); w worker and t token with a cancel
+
+Fields of j:<name>:  st state, rv revision, ct created, sq sequence, pn penalty, cl class id, dg digest of the spec; and where
+they differ from the default: un units, po policy, nb not before, wr why it waits, tk token, wk worker, at attempts begun,
+sa start of the running attempt, sp start of the last one, fa failures, cr crashes, re returns, rf refusals in a row, uk unknown
+failures, gn generation, ps sequence of the last progress, pb 1 while publishing, et ended.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from telecine_scheduler.domain.job import JobName
+
+SCHEMA = "1"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# No job id begins with this byte.
+_PACKED = b"\x01"
+
+
+def prefix(partition: int = 0) -> str:
+    """What all keys of a partition begin with."""
+    return f"telecine:{{p{partition}}}:"
+
+
+def pack(name: JobName) -> bytes:
+    """A job's name as keys and sets have it."""
+    job_id = _PACKED + uuid.UUID(name.job_id).bytes if _UUID.fullmatch(name.job_id) else name.job_id.encode()
+    return name.tenant.encode() + b":" + job_id
+
+
+def unpack(packed: bytes) -> JobName:
+    """The name that `pack` packed."""
+    tenant, _, job_id = packed.partition(b":")
+    text = str(uuid.UUID(bytes=job_id[1:])) if job_id.startswith(_PACKED) else job_id.decode()
+    return JobName(tenant=tenant.decode(), job_id=text)

@@ -1,0 +1,153 @@
+"""A lane: what arrives while one pipeline is in flight goes into the next.
+
+One path for one call and for a thousand: every verb takes a list, and group commit and throughput come from the same thing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+
+from telecine_scheduler.domain.errors import StoreUnavailable
+from telecine_scheduler.store.link import ANSWER_SECONDS, ask, is_no_script, mapped
+from telecine_scheduler.store.scripts import script
+
+Argument = str | bytes | int | float
+# Called with the lane's name, seconds of the round trip, and its outcome: "ok" or "error".
+Observe = Callable[[str, float, str], None]
+# A script's share of a batch; Redis serves nobody else meanwhile.
+MAX_ITEMS = 50
+# Scripts in one pipeline.
+MAX_GROUPS = 8
+
+
+@dataclass(slots=True)
+class _Call:
+    verb: str
+    header: tuple[Argument, ...]
+    item: tuple[Argument, ...]
+    answer: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Lane:
+    """Sends calls to Redis in the order they came, one pipeline at a time.
+
+    *synced* adds WAITAOF to each pipeline and answers nobody before the write is on disk (where Redis does not see to that by
+    `appendfsync always`).
+    """
+
+    def __init__(self, name: str, client: Redis, prefix: str, observe: Observe, *, synced: bool = False) -> None:
+        self._name = name
+        self._client = client
+        self._prefix = prefix
+        self._observe = observe
+        self.synced = synced
+        self._waiting: deque[_Call] = deque()
+        self._arrived = asyncio.Event()
+
+    async def call(self, verb: str, header: Sequence[Argument], item: Sequence[Argument]) -> Any:
+        """The reply to one item of *verb*.
+
+        A caller that is cancelled does not take its call back: a script that was sent is awaited by the lane.
+        """
+        call = _Call(verb, tuple(header), tuple(item))
+        self._waiting.append(call)
+        self._arrived.set()
+        return await asyncio.shield(call.answer)
+
+    async def run(self) -> None:
+        """Send for ever. Calls that are waiting when it ends are answered UNAVAILABLE."""
+        try:
+            while True:
+                await self._arrived.wait()
+                groups = self._next_groups()
+                if not self._waiting:
+                    self._arrived.clear()
+                await self._send(groups)
+        finally:
+            for call in self._waiting:
+                _fail(
+                    call, StoreUnavailable("this scheduler stops; nothing was changed, repeat the call at another one")
+                )
+            self._waiting.clear()
+
+    def _next_groups(self) -> list[list[_Call]]:
+        groups: list[list[_Call]] = []
+        while self._waiting:
+            call = self._waiting[0]
+            last = groups[-1] if groups else None
+            if last and (last[0].verb, last[0].header) == (call.verb, call.header) and len(last) < MAX_ITEMS:
+                last.append(self._waiting.popleft())
+            elif len(groups) < MAX_GROUPS:
+                groups.append([self._waiting.popleft()])
+            else:
+                break
+        return groups
+
+    async def _send(self, groups: list[list[_Call]]) -> None:
+        began = time.monotonic()
+        outcome = "error"
+        try:
+            replies = await ask(lambda: self._pipeline(groups), self._client, seconds=ANSWER_SECONDS)
+            outcome = "ok"
+        except Exception as error:  # noqa: BLE001 - every caller gets it; a defect ends as INTERNAL at each
+            for call in itertools.chain.from_iterable(groups):
+                _fail(call, error)
+            return
+        finally:
+            self._observe(self._name, time.monotonic() - began, outcome)
+        for group, reply in zip(groups, replies, strict=True):
+            _answer(group, reply)
+
+    async def _pipeline(self, groups: list[list[_Call]]) -> list[Any]:
+        replies = await self._execute(groups)
+        forgotten = [index for index, reply in enumerate(replies) if is_no_script(reply)]
+        if forgotten:
+            # Only what was not done is sent again; SCRIPT LOAD comes first in the same pipeline.
+            again = await self._execute([groups[index] for index in forgotten], load=True)
+            for index, reply in zip(forgotten, again, strict=True):
+                replies[index] = reply
+        return replies
+
+    async def _execute(self, groups: list[list[_Call]], *, load: bool = False) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        if load:
+            for verb in dict.fromkeys(group[0].verb for group in groups):
+                pipeline.script_load(script(verb).source)
+        before = len(pipeline)
+        for group in groups:
+            items = itertools.chain.from_iterable(call.item for call in group)
+            arguments: Iterable[Argument] = (len(group), *group[0].header, *items)
+            pipeline.evalsha(script(group[0].verb).sha, 1, self._prefix, *arguments)
+        if self.synced:
+            pipeline.execute_command("WAITAOF", 1, 0, round(ANSWER_SECONDS * 1000 / 2))
+        replies = (await pipeline.execute(raise_on_error=False))[before:]
+        if self.synced:
+            local, _ = replies.pop()
+            if local < 1:
+                raise StoreUnavailable(
+                    "Redis did not reach its disk in time; the outcome is not known, repeat the call"
+                )
+        return list(replies)
+
+
+def _answer(group: list[_Call], reply: Any) -> None:
+    if isinstance(reply, Exception):
+        for call in group:
+            _fail(call, mapped(reply))  # type: ignore[arg-type]
+        return
+    for call, item in zip(group, reply, strict=True):
+        if not call.answer.done():
+            call.answer.set_result(item)
+
+
+def _fail(call: _Call, error: Exception) -> None:
+    if not call.answer.done():
+        call.answer.set_exception(error)

@@ -1,0 +1,31 @@
+#!lua flags=allow-oom
+-- Cancel jobs (T12, T13).
+--
+-- Header   cancel grace in us
+-- Item     name; reason
+-- Reply    {"OK", dump} | {"PUBLISHING"} | {"FINISHED", state} | {"NOT_FOUND"}
+local n = number()
+local grace = number()
+-- What a worker's answer may take on the way after the kill.
+local MARGIN = 2000000
+
+local function cancel(name, reason)
+  local job = load(name)
+  if not job then return { 'NOT_FOUND' } end
+  if job.st == 'S' or job.st == 'F' then return { 'FINISHED', job.st } end
+  if job.pb then return { 'PUBLISHING' } end
+  if job.st == 'C' or job.st == 'X' then return { 'OK', dump(name, false) } end
+  if reason ~= '' then call('HSET', P .. 'x:' .. name, 'cn', reason) end
+  if job.st == 'L' or job.st == 'R' then
+    call('ZADD', P .. 'lease', 'XX', int(NOW + grace + MARGIN), name)
+    change(job, 'C', 'CANCEL_REQUESTED', { 'w', job.wk, 't', job.tk })
+  else
+    if job.st == 'Q' then unready(job) else call('ZREM', P .. 'due', name) end
+    retire(job, 'X', 'CANCELLED')
+  end
+  return { 'OK', dump(name, false) }
+end
+
+local replies = {}
+for i = 1, n do replies[i] = cancel(arg(), arg()) end
+return reply(replies)

@@ -1,0 +1,54 @@
+#!lua flags=allow-oom
+-- How an attempt ended, as its worker says (T8 to T11, T14; T5 where the accept was lost).
+--
+-- Header   lease TTL in us
+-- Item     name; token; "SUCCEEDED" | "FAILED" | "RETURNED" | "CANCELLED"; failure kind or ""; result, or failure; failure without
+--          its log; CPU time in us; peak memory in bytes; random number 0..1
+-- Reply    {ack, attempt's outcome or "", ran in us or ""} with ack "COMMITTED" | "ALREADY" | "STALE" | "CANCELLED" | "RETRYING"
+local n = number()
+local ttl = number()
+local HELD = { L = true, R = true, C = true }
+
+local function returned(job, failure, random, cpu_us, peak_bytes)
+  if call('HINCRBY', job.key, 're', 1) > MAX_RETURNS then
+    fail(job, 'RETRYABLE', failure, failure, random, 'RETURNED', cpu_us, peak_bytes)
+    return
+  end
+  release(job)
+  log_attempt(job, 'RETURNED', cpu_us, peak_bytes)
+  change(job, 'Q', 'RETURNED')
+  give_back(job)
+end
+
+local function finish(name, token, outcome, kind, value, short, cpu_us, peak_bytes, random)
+  local job = load(name)
+  if not job or job.tk ~= token then return { 'STALE', '', '' } end
+  if not HELD[job.st] then return { 'ALREADY', '', '' } end
+  if job.st == 'L' then start(job, ttl) end
+  local ran = job.sa and int(math.max(0, NOW - tonumber(job.sa))) or ''
+  if job.st == 'C' then
+    cancelled(job, 'CANCELLED', cpu_us, peak_bytes)
+    return { 'CANCELLED', 'CANCELLED', ran }
+  end
+  if outcome == 'SUCCEEDED' then
+    release(job)
+    call('HSET', P .. 'x:' .. name, 'r', value)
+    call('HDEL', P .. 'x:' .. name, 'f')
+    log_attempt(job, 'SUCCEEDED', cpu_us, peak_bytes)
+    retire(job, 'S', 'SUCCEEDED')
+    return { 'COMMITTED', 'SUCCEEDED', ran }
+  end
+  if outcome == 'FAILED' then
+    local to = fail(job, kind, value, short, random, 'FAILED', cpu_us, peak_bytes)
+    return { to == 'F' and 'COMMITTED' or 'RETRYING', 'FAILED', ran }
+  end
+  -- CANCELLED without a cancel (lost in a failover): the worker stopped for nothing, and gives the job back.
+  returned(job, value, random, cpu_us, peak_bytes)
+  return { 'RETRYING', 'RETURNED', ran }
+end
+
+local replies = {}
+for i = 1, n do
+  replies[i] = finish(arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), number())
+end
+return reply(replies)

@@ -1,0 +1,26 @@
+#!lua flags=allow-oom
+-- What a worker's record says it holds and its Hello does not: left by an older process, or never received.
+--
+-- Header   failure of a lost worker; the same without a log
+-- Item     worker; session; epoch; random number 0..1; number of held jobs; their names
+-- Reply    {"FENCED"} | {"OK", outcome of each lease that was reclaimed: "RETURNED" | "LOST" | "FAILED" | "CANCELLED"}
+local n = number()
+local failure, short = arg(), arg()
+
+local function reclaim(worker, session, epoch, random, held)
+  local owner = call('HMGET', P .. 'w:' .. worker, 'ses', 'ep')
+  if owner[1] ~= session or owner[2] ~= epoch then return { 'FENCED' } end
+  local out = { 'OK' }
+  for _, name in ipairs(call('SMEMBERS', P .. 'wl:' .. worker)) do
+    if not held[name] then out[#out + 1] = lost(load(name), failure, short, random) end
+  end
+  return out
+end
+
+local replies = {}
+for i = 1, n do
+  local worker, session, epoch, random, held = arg(), arg(), arg(), number(), {}
+  for _ = 1, number() do held[arg()] = true end
+  replies[i] = reclaim(worker, session, epoch, random, held)
+end
+return reply(replies)

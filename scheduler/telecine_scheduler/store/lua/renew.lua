@@ -1,0 +1,33 @@
+#!lua flags=allow-oom
+-- Keep leases, and take in their progress (T7; T5 where the accept was lost).
+--
+-- Header   lease TTL in us
+-- Item     name; token; sequence of the renewal; progress or ""
+-- Reply    {"KEEP", waited in us or ""} | {"CANCEL"} | {"STALE"}
+local n = number()
+local ttl = number()
+
+local function renew(name, token, sequence, progress)
+  local job = load(name)
+  if not job or job.tk ~= token then return { 'STALE' } end
+  if job.st == 'C' then return { 'CANCEL' } end
+  if job.st ~= 'R' and job.st ~= 'L' then return { 'STALE' } end
+  local waited = ''
+  if job.st == 'L' then
+    start(job, ttl)
+    if job.at == '1' then waited = int(job.rv - tonumber(job.ct)) end
+    job.ps = '-1'
+  end
+  -- XX: a lease that was reclaimed is never brought back. GT: the publish window is never shortened.
+  call('ZADD', P .. 'lease', 'XX', 'GT', int(NOW + ttl), name)
+  if progress ~= '' and sequence > tonumber(job.ps or '-1') then
+    call('HSET', job.key, 'ps', int(sequence))
+    call('HSET', P .. 'x:' .. name, 'p', progress)
+    revise(job)
+  end
+  return { 'KEEP', waited }
+end
+
+local replies = {}
+for i = 1, n do replies[i] = renew(arg(), arg(), number(), arg()) end
+return reply(replies)
