@@ -17,7 +17,7 @@ async def every(period: timedelta, step: Callable[[], Awaitable[object]], *, spr
         await asyncio.sleep(period.total_seconds() * random.uniform(1 - spread, 1 + spread))  # noqa: S311 - no secret
 
 
-class _Stop(Exception):  # noqa: N818 - never seen outside
+class _Stop(Exception):
     """Ends the group of parts."""
 
 

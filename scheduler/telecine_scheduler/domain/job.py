@@ -131,6 +131,7 @@ class Job:
     expire: int | None = None
     generation: int = 1
     attempt_count: int = 0
+    progress_time: int | None = None
     wait_reason: WaitReason | None = None
     cancel_reason: str = ""
     digest: bytes = b""

@@ -23,7 +23,7 @@ class Durability(enum.StrEnum):
     QUORUM = "quorum"
 
 
-class UnfitStore(Exception):  # noqa: N818 - a verdict, printed as the reason not to start
+class UnfitStore(Exception):
     """This Redis must not be used as it is set up; the message says what to change."""
 
 

@@ -39,6 +39,7 @@ def decode_job(name: JobName, dump: Sequence[Any]) -> Job:
         end=_number(record.get(b"et")),
         due=_score(due),
         expire=_score(expire),
+        progress_time=_number(record.get(b"pt")),
         generation=int(record.get(b"gn", 1)),
         attempt_count=int(record.get(b"at", 0)),
         wait_reason=WaitReason(record[b"wr"].decode()) if state is JobState.WAITING else None,

@@ -35,7 +35,8 @@ feed                 stream  j name, r revision, s state ("-": deleted); w worke
 Fields of j:<name>:  st state, rv revision, ct created, sq sequence, pn penalty, cl class id, dg digest of the spec; and where
 they differ from the default: un units, po policy, nb not before, wr why it waits, tk token, wk worker, at attempts begun,
 sa start of the running attempt, sp start of the last one, fa failures, cr crashes, re returns, rf refusals in a row, uk unknown
-failures, gn generation, ps sequence of the last progress, pb 1 while publishing, et ended.
+failures, gn generation, ps sequence and pt time of the last
+progress, pb 1 while publishing, et ended.
 """
 
 from __future__ import annotations

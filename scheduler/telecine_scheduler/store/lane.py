@@ -67,6 +67,8 @@ class Lane:
         try:
             while True:
                 await self._arrived.wait()
+                # Whatever else is ready to be sent in this turn of the loop rides along.
+                await asyncio.sleep(0)
                 groups = self._next_groups()
                 if not self._waiting:
                     self._arrived.clear()

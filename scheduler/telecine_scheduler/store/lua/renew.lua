@@ -21,9 +21,9 @@ local function renew(name, token, sequence, progress)
   -- XX: a lease that was reclaimed is never brought back. GT: the publish window is never shortened.
   call('ZADD', P .. 'lease', 'XX', 'GT', int(NOW + ttl), name)
   if progress ~= '' and sequence > tonumber(job.ps or '-1') then
-    call('HSET', job.key, 'ps', int(sequence))
     call('HSET', P .. 'x:' .. name, 'p', progress)
     revise(job)
+    call('HSET', job.key, 'ps', int(sequence), 'pt', int(job.rv))
   end
   return { 'KEEP', waited }
 end

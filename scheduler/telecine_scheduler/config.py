@@ -1,0 +1,52 @@
+"""The scheduler's settings: one frozen value, made and checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from telecine_process.addresses import Address
+from telecine_scheduler.domain.lease import Times
+from telecine_scheduler.domain.ranking import STRICT_AGING, Ranking
+from telecine_scheduler.store.checks import Durability
+from telecine_scheduler.store.job_store import Admission
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be; the message says which and what would be right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything a scheduler is told."""
+
+    redis_url: str
+    listen: Address
+    metrics_listen: Address
+    durability: Durability
+    assume_durable: bool
+    times: Times
+    admission: Admission
+    reflection: bool
+    drain: timedelta
+
+    def __post_init__(self) -> None:
+        if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
+            raise ConfigError("TELECINE_REDIS_URL must begin with redis://, rediss:// or unix://")
+        times = self.times
+        if times.ttl < timedelta(seconds=1):
+            raise ConfigError("TELECINE_LEASE_TTL must be at least 1s: a worker has to renew within a third of it")
+        if times.reconnect_grace > times.ttl:
+            raise ConfigError("TELECINE_RECONNECT_GRACE must not be longer than TELECINE_LEASE_TTL")
+        for name in ("accept_window", "publish_window"):
+            if getattr(times, name) <= timedelta():
+                raise ConfigError(f"TELECINE_{name.upper()} must be longer than 0")
+        if min(self.admission.max_queued, self.admission.max_queued_per_tenant) < 0:
+            raise ConfigError("TELECINE_MAX_QUEUED and TELECINE_MAX_QUEUED_PER_TENANT must be 0 (no limit) or more")
+
+
+def ranking(aging: timedelta | None) -> Ranking:
+    """How priorities age; None is strict: a level is never made up for by waiting."""
+    if aging is not None and not timedelta() <= aging <= STRICT_AGING:
+        raise ConfigError("TELECINE_PRIORITY_AGING must be 'strict' or a duration of at most 115 days")
+    return Ranking(aging=STRICT_AGING if aging is None else aging)

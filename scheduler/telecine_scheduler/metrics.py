@@ -1,0 +1,107 @@
+"""Every series of the scheduler, with its help and labels. No label has more than a handful of values."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter as Tally
+from collections.abc import Iterable
+from datetime import timedelta
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from telecine_scheduler.domain.job import AttemptOutcome, JobState
+from telecine_scheduler.store.job_store import Stats, Swept
+
+_WAITS = (0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
+_RUNS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600, 10800, 43200, 86400)
+_TRIPS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_PUBLIC = {state: state.name.lower() for state in JobState if state is not JobState.LEASED}
+
+
+class SchedulerMetrics:
+    """Made once, with the registry it fills."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
+            return Gauge(f"telecine_{name}", text, list(labels), registry=registry)
+
+        def counter(name: str, text: str, labels: Iterable[str] = ()) -> Counter:
+            return Counter(f"telecine_{name}", text, list(labels), registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], labels: Iterable[str] = ()) -> Histogram:
+            return Histogram(f"telecine_{name}", text, list(labels), registry=registry, buckets=buckets)
+
+        self.jobs = gauge("jobs", "Jobs by state, over all schedulers of this store.", ["state"])
+        self.queue_depth = gauge("queue_depth", "Jobs that are ready and not leased.", ["queue"])
+        self.queue_oldest = gauge("queue_oldest_seconds", "Age of the oldest ready job.", ["queue"])
+        self.leases = gauge("leases", "Leases held by workers, over all schedulers of this store.")
+        self.watchers = gauge("watchers", "Open watches on this scheduler.")
+        self.worker_streams = gauge("worker_streams", "Workers connected to this scheduler.")
+        self.store_up = gauge("store_up", "1 while Redis answers.")
+        self.queue_wait = histogram("job_queue_wait_seconds", "From submission to the first start.", _WAITS)
+        self.run = histogram("job_run_seconds", "From the start of an attempt to its end.", _RUNS)
+        self.attempts = counter("attempts", "Ended attempts by outcome.", ["outcome"])
+        self.swept = counter("swept", "What sweeps did.", ["action"])
+        self.refused = counter("worker_messages_refused", "Lease stream messages that broke the protocol.")
+        self.redis_seconds = histogram("redis_seconds", "Round trips to Redis by lane.", _TRIPS, ["lane"])
+        self.redis_errors = counter("redis_errors", "Round trips to Redis that failed, by lane.", ["lane"])
+        info = gauge("build_info", "1, with what is running.", ["component", "version", "python"])
+        info.labels("scheduler", version("telecine"), platform.python_version()).set(1)
+        for outcome in AttemptOutcome:
+            self.attempts.labels(outcome.name.lower())
+        self._queues: set[str] = set()
+
+    def observe_round_trip(self, lane: str, seconds: float, outcome: str) -> None:
+        """One pipeline to Redis and back."""
+        self.redis_seconds.labels(lane).observe(seconds)
+        if outcome != "ok":
+            self.redis_errors.labels(lane).inc()
+
+    def count_start(self, waited: timedelta | None) -> None:
+        """An attempt began; *waited* is set for a job's first."""
+        if waited is not None:
+            self.queue_wait.observe(waited.total_seconds())
+
+    def count_end(self, outcome: AttemptOutcome, ran: timedelta | None) -> None:
+        """An attempt ended as its worker said."""
+        self.attempts.labels(outcome.name.lower()).inc()
+        if ran is not None:
+            self.run.observe(ran.total_seconds())
+
+    def count_reclaimed(self, outcomes: Iterable[str]) -> None:
+        """Leases ended that nobody held any more."""
+        for what, count in Tally(outcomes).items():
+            self.swept.labels(what.lower()).inc(count)
+            if what in {"LOST", "FAILED"}:
+                self.attempts.labels("lost").inc(count)
+
+    def count_sweep(self, swept: Swept) -> None:
+        """What one sweep did."""
+        for action in ("promoted", "returned", "lost", "failed", "cancelled", "purged", "repaired"):
+            self.swept.labels(action).inc(getattr(swept, action))
+        self.attempts.labels("lost").inc(swept.lost + swept.failed)
+        self.attempts.labels("cancelled").inc(swept.cancelled)
+
+    def show(self, stats: Stats, *, watchers: int) -> None:
+        """Set the gauges."""
+        jobs = dict(stats.jobs)
+        # Granted and not accepted yet is queued to everybody outside.
+        jobs[JobState.QUEUED] = jobs.get(JobState.QUEUED, 0) + jobs.get(JobState.LEASED, 0)
+        for state, name in _PUBLIC.items():
+            self.jobs.labels(name).set(jobs.get(state, 0))
+        self.leases.set(stats.leases)
+        self.watchers.set(watchers)
+        depth: Tally[str] = Tally()
+        oldest: dict[str, float] = {}
+        for each in stats.classes:
+            queue = each.job_class.queue
+            depth[queue] += each.ready
+            oldest[queue] = max(oldest.get(queue, 0.0), each.oldest.total_seconds())
+        for queue in self._queues - depth.keys():
+            self.queue_depth.remove(queue)
+            self.queue_oldest.remove(queue)
+        self._queues = set(depth)
+        for queue in depth:
+            self.queue_depth.labels(queue).set(depth[queue])
+            self.queue_oldest.labels(queue).set(oldest[queue])

@@ -1,0 +1,203 @@
+"""One worker's stream, from its Hello to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import TypeVar
+
+from telecine.v1 import lease_service_pb2 as pb
+
+from telecine_scheduler.domain.errors import ProtocolViolation, StoreUnavailable
+from telecine_scheduler.domain.lease import Acknowledgement, Grant, Lease, Ruling, StreamId, Times
+from telecine_scheduler.metrics import SchedulerMetrics
+from telecine_scheduler.rpc import convert
+from telecine_scheduler.rpc.outbox import Outbox
+from telecine_scheduler.service.leasing import Leasing, Offer, WorkerStream
+
+PROTOCOL_VERSION = 1
+# Messages of one worker that are being answered at once; more wait in the transport.
+MAX_IN_FLIGHT = 32
+# A stream is moved now and then, so that streams spread again after schedulers come and go.
+MAX_AGE = timedelta(minutes=45)
+
+T = TypeVar("T")
+
+
+class Conversation:
+    """Answers a worker's messages, and hands it grants and orders."""
+
+    def __init__(
+        self, hello: pb.Hello, leasing: Leasing, times: Times, metrics: SchedulerMetrics, scheduler: str
+    ) -> None:
+        self._hello = hello
+        self._leasing = leasing
+        self._store = leasing.store
+        self._times = times
+        self._metrics = metrics
+        self._scheduler = scheduler
+        self._outbox = Outbox()
+        self._clean = False
+        self.stream = WorkerStream(
+            _offer(hello), leasing, on_grants=self._grant, on_cancel=self._cancel, on_fenced=self._outbox.fail
+        )
+
+    async def welcome(self) -> pb.Welcome:
+        """Apply the Hello: outcomes first, then held leases, then what an older process left."""
+        acks = [await self._outcome(outcome) for outcome in self._hello.unconfirmed_outcomes]
+        results = [await self._renewal(renewal) for renewal in self._hello.held_leases]
+        held = [convert.lease_of(renewal.lease) for renewal in self._hello.held_leases]
+        await self._leasing.open(self.stream.offer, held)
+        message = pb.Welcome(
+            protocol_version=PROTOCOL_VERSION, scheduler_id=self._scheduler, renew_results=results, outcome_acks=acks
+        )
+        message.lease_ttl.FromTimedelta(self._times.ttl)
+        message.renew_interval.FromTimedelta(self._times.renew_interval)
+        message.accept_window.FromTimedelta(self._times.accept_window)
+        return message
+
+    async def run(
+        self, requests: AsyncIterator[pb.StreamLeasesRequest]
+    ) -> AsyncGenerator[pb.StreamLeasesResponse, None]:
+        """What to send, until the worker has half-closed or the stream fails."""
+        self._leasing.attach(self.stream)
+        self._metrics.worker_streams.inc()
+        parts = [
+            asyncio.create_task(self._read(requests), name="worker messages"),
+            asyncio.create_task(self.stream.run(), name="dispatch"),
+            asyncio.create_task(self._grow_old(), name="stream age"),
+        ]
+        for part in parts:
+            part.add_done_callback(self._failed)
+        try:
+            while (message := await self._outbox.take()) is not None:
+                yield message
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            self._metrics.worker_streams.dec()
+            await self._end()
+
+    def _failed(self, part: asyncio.Task[None]) -> None:
+        """A part that failed ends the stream with its error."""
+        error = None if part.cancelled() else part.exception()
+        if isinstance(error, Exception):
+            self._outbox.fail(error)
+
+    async def _end(self) -> None:
+        try:
+            await self._leasing.close(self.stream, clean=self._clean)
+        except StoreUnavailable:
+            # The leases run out by themselves.
+            return
+
+    async def _grow_old(self) -> None:
+        await asyncio.sleep(MAX_AGE.total_seconds() * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        self.go_away()
+
+    def go_away(self) -> None:
+        """Ask the worker to move within the next two seconds."""
+        message = pb.GoAway()
+        message.reconnect_after.FromTimedelta(timedelta(seconds=random.uniform(0, 2)))  # noqa: S311 - no secret
+        self._outbox.go_away(message)
+
+    async def _read(self, requests: AsyncIterator[pb.StreamLeasesRequest]) -> None:
+        room = asyncio.Semaphore(MAX_IN_FLIGHT)
+
+        async def handle(request: pb.StreamLeasesRequest) -> None:
+            try:
+                await self._handle(request)
+            finally:
+                room.release()
+
+        try:
+            async with asyncio.TaskGroup() as answers:
+                async for request in requests:
+                    await room.acquire()
+                    answers.create_task(handle(request))
+        except* ProtocolViolation as group:
+            self._metrics.refused.inc()
+            self._outbox.fail(group.exceptions[0])
+        except* Exception as group:  # noqa: BLE001 - whatever it is ends the stream, and is mapped there
+            self._outbox.fail(group.exceptions[0])
+        self._outbox.close()
+
+    async def _handle(self, request: pb.StreamLeasesRequest) -> None:
+        if request.HasField("hello"):
+            raise ProtocolViolation("hello may only be the first message of a stream")
+        if request.HasField("credit"):
+            self.stream.credit(request.credit.limit)
+        if request.HasField("bye"):
+            self._clean = True
+        await asyncio.gather(
+            _batch(request.accepts, self._accept, self._outbox.renew_results),
+            _batch(request.renewals, self._renewal, self._outbox.renew_results),
+            _batch(request.publish_requests, self._publish, self._outbox.publish_decisions),
+            _batch(request.outcomes, self._outcome, self._outbox.outcome_acks),
+        )
+
+    async def _accept(self, accept: pb.Accept) -> pb.RenewResult:
+        lease = convert.lease_of(accept.lease)
+        refusal = pb.Accept.Refusal.Name(accept.refusal).removeprefix("REFUSAL_") if accept.refusal else ""
+        ruling = await _or_none(self._store.accept(lease, refusal=refusal))
+        return self._result(lease, ruling)
+
+    async def _renewal(self, renewal: pb.Renewal) -> pb.RenewResult:
+        lease = convert.lease_of(renewal.lease)
+        progress = renewal.progress.SerializeToString() if renewal.HasField("progress") else b""
+        ruling = await _or_none(self._store.renew(lease, sequence=renewal.sequence, progress=progress))
+        return self._result(lease, ruling)
+
+    def _result(self, lease: Lease, ruling: Ruling | None) -> pb.RenewResult:
+        self._metrics.count_start(ruling.waited if ruling else None)
+        return convert.renew_result(lease, ruling, self._times)
+
+    async def _publish(self, request: pb.PublishRequest) -> pb.PublishDecision:
+        lease = convert.lease_of(request.lease)
+        ruling = await _or_none(self._store.publish(lease))
+        self._metrics.count_start(ruling.waited if ruling else None)
+        return convert.publish_decision(lease, ruling, self._times)
+
+    async def _outcome(self, outcome: pb.Outcome) -> pb.OutcomeAck:
+        report = convert.report_of(outcome)
+        acknowledgement: Acknowledgement | None = await _or_none(self._store.finish(report))
+        if acknowledgement and acknowledgement.outcome:
+            self._metrics.count_end(acknowledgement.outcome, acknowledgement.ran)
+        return convert.outcome_ack(report.lease, acknowledgement)
+
+    def _grant(self, grants: list[Grant]) -> None:
+        self._outbox.grants(convert.grant_message(grant, self._times) for grant in grants)
+
+    def _cancel(self, lease: Lease) -> None:
+        order = pb.CancelOrder(lease=convert.lease_ref(lease))
+        order.cancel_grace.FromTimedelta(self._times.cancel_grace)
+        self._outbox.cancel_orders([order])
+
+
+async def _or_none(call: Awaitable[T]) -> T | None:
+    """The store's answer; None (TRY_AGAIN) where it is away: the worker goes on and asks again."""
+    try:
+        return await call
+    except StoreUnavailable:
+        return None
+
+
+async def _batch(
+    items: Iterable[object], answer: Callable[..., Awaitable[T]], send: Callable[[Iterable[T]], None]
+) -> None:
+    answers = await asyncio.gather(*map(answer, items))
+    if answers:
+        send(answers)
+
+
+def _offer(hello: pb.Hello) -> Offer:
+    return Offer(
+        stream=StreamId(worker_id=hello.worker_id, session_id=hello.session_id, epoch=hello.stream_epoch),
+        queues=frozenset(hello.queues),
+        capabilities=frozenset(hello.capabilities),
+        slots=hello.slots,
+        version=hello.version,
+    )

@@ -1,0 +1,1 @@
+"""Use cases: what the scheduler does, without knowing gRPC."""

@@ -1,0 +1,204 @@
+"""Who gets what: the workers whose streams are here, and the leases that flow to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from telecine_scheduler.domain.errors import AlreadyConnected, StoreUnavailable, StreamFenced
+from telecine_scheduler.domain.lease import Grant, Lease, StreamId
+from telecine_scheduler.domain.submission import JobClass
+from telecine_scheduler.metrics import SchedulerMetrics
+from telecine_scheduler.store.classes import ClassTable
+from telecine_scheduler.store.feed import Change, WakeUps
+from telecine_scheduler.store.job_store import JobStore, RegisterReply
+
+log = structlog.get_logger(__name__)
+
+# What ends together is a balancer or a network, not so many workers: leases are then left alone.
+MASS_SECONDS = 3.0
+MASS_LEAST = 5
+MASS_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a worker said of itself in its Hello."""
+
+    stream: StreamId
+    queues: frozenset[str]
+    capabilities: frozenset[str]
+    slots: int
+    version: str
+
+
+class WorkerStream:
+    """One worker's stream on this scheduler: how much may be granted to it, and where grants go."""
+
+    def __init__(
+        self, offer: Offer, leasing: Leasing, *, on_grants: Callable[[list[Grant]], None],
+        on_cancel: Callable[[Lease], None], on_fenced: Callable[[StreamFenced], None],
+    ) -> None:  # fmt: skip
+        self.offer = offer
+        self.on_cancel = on_cancel
+        self._leasing = leasing
+        self._on_grants = on_grants
+        self._on_fenced = on_fenced
+        self._limit = 0
+        self._granted = 0
+        self._wanted = asyncio.Event()
+        self._after_submit = False
+
+    @property
+    def free(self) -> int:
+        """Units that may be granted now."""
+        return max(0, self._limit - self._granted)
+
+    def serves(self, job_class: JobClass) -> bool:
+        """Whether the worker can run jobs of this class."""
+        offer = self.offer
+        return job_class.served_by(queues=offer.queues, capabilities=offer.capabilities, slots=offer.slots)
+
+    def credit(self, limit: int) -> None:
+        """The worker takes *limit* units in all, counted from the beginning of the stream."""
+        self._limit = limit
+        self.want()
+
+    def want(self) -> None:
+        """There may be something for this worker."""
+        if self.free:
+            self._wanted.set()
+
+    def dispatch_after_submit(self) -> None:
+        """Look for work right behind a submit that was just sent."""
+        self._after_submit = True
+        self.want()
+
+    async def run(self) -> None:
+        """Dispatch whenever there is credit and perhaps work, one request at a time, until cancelled or fenced."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            after_submit, self._after_submit = self._after_submit, False
+            try:
+                while await self._dispatch(after_submit=after_submit):
+                    pass
+            except StreamFenced as error:
+                self._on_fenced(error)
+                return
+            except StoreUnavailable:
+                # The safety poll tries again once Redis is back.
+                continue
+
+    async def _dispatch(self, *, after_submit: bool) -> bool:
+        """Whether there may be more."""
+        classes = self._leasing.classes_of(self.offer)
+        free = self.free
+        if not free or not classes:
+            return False
+        grants = await self._leasing.store.dispatch(
+            self.offer.stream, free=free, classes=classes, after_submit=after_submit
+        )
+        self._granted += sum(grant.units for grant in grants)
+        if grants:
+            self._on_grants(grants)
+        return bool(grants)
+
+
+class Leasing:
+    """The worker streams of this scheduler."""
+
+    def __init__(self, store: JobStore, classes: ClassTable, wake_ups: WakeUps, metrics: SchedulerMetrics) -> None:
+        self.store = store
+        self._classes = classes
+        self._wake_ups = wake_ups
+        self._metrics = metrics
+        self._streams: dict[str, WorkerStream] = {}
+        self._ended: deque[float] = deque()
+        self.draining = False
+
+    async def open(self, offer: Offer, held: Collection[Lease]) -> None:
+        """Register a worker's stream, and end what an older process of that worker left.
+
+        Raises AlreadyConnected and StreamFenced. The worker's outcomes and held leases have been applied by then.
+        """
+        reply = await self.store.register(offer.stream)
+        if reply is RegisterReply.ALREADY_CONNECTED:
+            raise AlreadyConnected(
+                f"a worker with the id {offer.stream.worker_id} is connected; two processes must not share an id",
+                retry_after=timedelta(seconds=5),
+            )
+        if reply is RegisterReply.FENCED:
+            raise StreamFenced(
+                f"epoch {offer.stream.epoch} of worker {offer.stream.worker_id} is not the newest; count up and reconnect"
+            )
+        await self.reclaim(offer.stream, held)
+        await self._classes.refresh()
+
+    async def reclaim(self, stream: StreamId, held: Collection[Lease]) -> None:
+        """End the leases that the worker's record has and the worker has not."""
+        outcomes = await self.store.reclaim(stream, held)
+        if outcomes:
+            log.warning("leases reclaimed", worker_id=stream.worker_id, outcomes=outcomes)
+        self._metrics.count_reclaimed(outcomes)
+
+    def attach(self, stream: WorkerStream) -> None:
+        """Begin to dispatch to *stream*."""
+        self._streams[stream.offer.stream.worker_id] = stream
+
+    async def close(self, stream: WorkerStream, *, clean: bool) -> None:
+        """A stream ended. Its leases are shortened, unless that was agreed (*clean*) or many streams end together."""
+        worker_id = stream.offer.stream.worker_id
+        connected = len(self._streams)
+        if self._streams.get(worker_id) is stream:
+            del self._streams[worker_id]
+        shorten = not clean and not self.draining and not self._mass_ending(connected)
+        await self.store.disconnect(stream.offer.stream, shorten=shorten)
+
+    def _mass_ending(self, connected: int) -> bool:
+        now = asyncio.get_running_loop().time()
+        self._ended.append(now)
+        while now - self._ended[0] > MASS_SECONDS:
+            self._ended.popleft()
+        return len(self._ended) >= max(MASS_LEAST, MASS_SHARE * (connected + len(self._ended) - 1))
+
+    def classes_of(self, offer: Offer) -> dict[str, int]:
+        """Ids and units of the classes that this worker can run."""
+        return self._classes.served_by(queues=offer.queues, capabilities=offer.capabilities, slots=offer.slots)
+
+    def idle_for(self, job_class: JobClass) -> WorkerStream | None:
+        """A worker here with room for a job of this class, where the class is known here."""
+        if self._classes.id_of(job_class) is None:
+            return None
+        fitting = (s for s in self._streams.values() if s.free >= job_class.units and s.serves(job_class))
+        return next(fitting, None)
+
+    async def listen(self) -> None:
+        """Wait up to a second for the next wake-up, and pass it on."""
+        class_id = await self._wake_ups.next()
+        if class_id is None:
+            return
+        if class_id not in self._classes:
+            await self._classes.refresh()
+        for stream in self._streams.values():
+            if class_id in self.classes_of(stream.offer):
+                stream.want()
+
+    async def poll(self) -> None:
+        """Look for work for every idle worker: the safety net under the wake-ups."""
+        if any(stream.free for stream in self._streams.values()):
+            await self._classes.refresh()
+        for stream in self._streams.values():
+            stream.want()
+
+    def follow(self, changes: list[Change]) -> None:
+        """Pass on the cancels among *changes* that concern workers here."""
+        for change in changes:
+            stream = self._streams.get(change.worker_id) if change.cancel else None
+            if stream and change.cancel:
+                stream.on_cancel(change.cancel)
