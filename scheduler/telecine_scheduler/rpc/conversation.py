@@ -132,6 +132,7 @@ class Conversation:
             self.stream.credit(request.credit.limit)
         if request.HasField("bye"):
             self._clean = True
+            self.stream.credit(0)
         await asyncio.gather(
             _batch(request.accepts, self._accept, self._outbox.renew_results),
             _batch(request.renewals, self._renewal, self._outbox.renew_results),

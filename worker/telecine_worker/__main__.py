@@ -1,0 +1,98 @@
+"""telecine-worker: reads its settings and runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telecine_process.addresses import Address, parse_address
+from telecine_process.durations import parse_duration
+from telecine_process.logs import LEVELS, configure_logs
+from telecine_process.options import setting, usage_error
+from telecine_worker.config import Config, default_work_dir, split
+from telecine_worker.ffmpeg.toolchain import Toolchain, ToolchainError, find
+
+# gRPC's fork handlers can hang children.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+
+def serve(
+    schedulers: Annotated[str, setting("SCHEDULERS", "Schedulers, as HOST:PORT,...")] = "127.0.0.1:50051",
+    worker_id: Annotated[str, setting("WORKER_ID", "Stable name; empty: generated once, kept in the work dir.")] = "",
+    slots: Annotated[int, setting("SLOTS", "Units of work at once.")] = 1,
+    queues: Annotated[str, setting("QUEUES", "Queues to serve, comma-separated.")] = "default",
+    capabilities: Annotated[str, setting("CAPABILITIES", "What to offer, comma-separated; empty: what is found.")] = "",
+    file_roots: Annotated[
+        str, setting("FILE_ROOTS", "Directories for file:// inputs and outputs, colon-separated; empty: none.")
+    ] = "",
+    work_dir: Annotated[Path | None, setting("WORK_DIR", "State of this worker.  [default: see README]")] = None,
+    metrics_listen: Annotated[
+        Address, setting("METRICS_LISTEN", "Where /metrics, /healthz and /readyz are served.", parse_address)
+    ] = "127.0.0.1:9465",  # type: ignore[assignment]
+    ffmpeg: Annotated[Path | None, setting("FFMPEG", "The ffmpeg to use; default: searched.")] = None,
+    ffprobe: Annotated[Path | None, setting("FFPROBE", "The ffprobe to use; default: searched.")] = None,
+    drain: Annotated[
+        timedelta,
+        setting("DRAIN", "How long attempts may go on after SIGTERM before they are given back.", parse_duration),
+    ] = "30s",  # type: ignore[assignment]
+    log_level: Annotated[str, setting("LOG_LEVEL", f"One of {', '.join(LEVELS)}.")] = "info",
+    check: Annotated[bool, typer.Option("--check", help="Print which ffmpeg and ffprobe are used, and exit.")] = False,
+) -> None:
+    """Lease jobs from a scheduler and run FFmpeg."""
+    if log_level not in LEVELS:
+        raise usage_error(f"TELECINE_LOG_LEVEL is {log_level!r}; it must be one of {', '.join(LEVELS)}")
+    try:
+        config = Config(
+            schedulers=tuple(map(parse_address, split(schedulers))), worker_id=worker_id, slots=slots,
+            queues=split(queues), capabilities=split(capabilities),
+            file_roots=tuple(map(Path, split(file_roots, ":"))), work_dir=work_dir or default_work_dir(),
+            metrics_listen=metrics_listen, ffmpeg=ffmpeg, ffprobe=ffprobe, drain=drain,
+        )  # fmt: skip
+    except ValueError as error:
+        raise usage_error(str(error)) from error
+    try:
+        toolchain = find(ffmpeg=config.ffmpeg, ffprobe=config.ffprobe)
+    except ToolchainError as error:
+        print(f"telecine-worker: {error}", file=sys.stderr)  # noqa: T201 - the reason not to start
+        raise SystemExit(2) from error
+    if check:
+        print(json.dumps(_found(toolchain)))  # noqa: T201 - what was asked for
+        return
+    configure_logs(log_level)
+    # Imported late, so that --help and a wrong setting are answered at once.
+    from telecine_worker.app import run  # noqa: PLC0415
+
+    _watch_children()
+    with asyncio.Runner() as runner:
+        raise SystemExit(runner.run(run(config, toolchain)))
+
+
+def _found(toolchain: Toolchain) -> dict[str, object]:
+    return {
+        "ffmpeg": str(toolchain.ffmpeg),
+        "ffprobe": str(toolchain.ffprobe),
+        "ffmpeg_version": toolchain.ffmpeg_version.text,
+        "capabilities": list(toolchain.capabilities()),
+    }
+
+
+def _watch_children() -> None:
+    """Wait for children by pidfd: Python 3.11 would use a thread a child, 3.12 and newer do this by themselves."""
+    if sys.version_info < (3, 12):
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+
+
+def main() -> None:
+    """The entry point."""
+    typer.run(serve)
+
+
+if __name__ == "__main__":
+    main()

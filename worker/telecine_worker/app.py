@@ -1,0 +1,111 @@
+"""Builds the worker and runs it: the only place that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from contextlib import ExitStack
+from datetime import timedelta
+from importlib.metadata import version
+
+import structlog
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
+
+from telecine_process.addresses import Address
+from telecine_process.endpoint import Endpoint
+from telecine_process.parts import run_until, stop_on_signals
+from telecine_worker.config import Config
+from telecine_worker.ffmpeg.toolchain import Toolchain
+from telecine_worker.holdings import Holdings
+from telecine_worker.journal import Journal
+from telecine_worker.lease_stream import Introduction, LeaseStream, Refused
+from telecine_worker.metrics import WorkerMetrics
+from telecine_worker.storage.locations import FileRoots
+from telecine_worker.work_dir import WorkDir, WorkDirBusy
+
+log = structlog.get_logger(__name__)
+
+CONFIRM = timedelta(seconds=5)
+CLOSE_SECONDS = 2.0
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, config: Config, toolchain: Toolchain, work_dir: WorkDir) -> None:
+        self._config = config
+        self._worker_id = config.worker_id or work_dir.worker_id()
+        self._registry = CollectorRegistry()
+        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+            self._registry.register(collector)
+        metrics = WorkerMetrics(self._registry, slots=config.slots, ffmpeg=toolchain.ffmpeg_version.text)
+        journal = Journal(work_dir.journal)
+        journal.load()
+        introduction = Introduction(
+            worker_id=self._worker_id, session_id=uuid.uuid4().hex, version=version("telecine"), slots=config.slots,
+            queues=config.queues, capabilities=config.capabilities or toolchain.capabilities(),
+        )  # fmt: skip
+        self._stream = LeaseStream(introduction, config.schedulers, metrics)
+        self._holdings = Holdings(
+            slots=config.slots, toolchain=toolchain, roots=FileRoots(config.file_roots), journal=journal,
+            metrics=metrics, send=self._stream.send,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Work until SIGTERM or Ctrl-C. Raises Refused, in a group, where no scheduler will ever take this worker."""
+        stop, ended = asyncio.Event(), asyncio.Event()
+        stop_on_signals(stop)
+        with Endpoint(self._config.metrics_listen, self._registry, self._not_ready) as endpoint:
+            await run_until(
+                ended,
+                serve=self._serve(stop, ended, endpoint.address),
+                attempts=self._holdings.run(),
+                stream=self._stream.run(self._holdings),
+                renewals=self._stream.tick(self._holdings),
+            )
+
+    def _not_ready(self) -> str | None:
+        if self._holdings.draining:
+            return "stopping"
+        return None if self._stream.connected.is_set() else "no scheduler is connected"
+
+    async def _serve(self, stop: asyncio.Event, ended: asyncio.Event, metrics: Address) -> None:
+        stopped = asyncio.create_task(stop.wait())
+        connected = asyncio.create_task(self._stream.connected.wait())
+        await asyncio.wait({stopped, connected}, return_when=asyncio.FIRST_COMPLETED)
+        if connected.done():
+            log.info("worker ready", worker=self._worker_id, metrics=str(metrics))
+            print(f"ready worker={self._worker_id} metrics={metrics}", flush=True)  # noqa: T201 - other tools read it
+        connected.cancel()
+        await stopped
+        # Renewals go on to the very end of this: a worker that falls silent before its last outcome loses the lease.
+        await self._holdings.drain(self._config.drain, CONFIRM)
+        await self._stream.finish(CLOSE_SECONDS)
+        ended.set()
+
+
+async def run(config: Config, toolchain: Toolchain) -> int:
+    """Run one worker; the exit code."""
+    with ExitStack() as stack:
+        try:
+            work_dir = stack.enter_context(WorkDir(config.work_dir))
+            await Worker(config, toolchain, work_dir).run()
+        except (WorkDirBusy, OSError) as error:
+            return _refuse(str(error))
+        except ExceptionGroup as group:
+            refused = group.subgroup(Refused)
+            if refused is None:
+                raise
+            return _refuse(str(_first(refused)))
+    return 0
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, ExceptionGroup) else inner
+
+
+def _refuse(message: str) -> int:
+    print(f"telecine-worker: {message}", file=sys.stderr)  # noqa: T201 - the reason not to go on
+    return 2

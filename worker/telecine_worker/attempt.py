@@ -1,0 +1,242 @@
+"""One lease, one attempt: from a spec to published files, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from structlog.typing import FilteringBoundLogger
+from telecine.v1 import media_pb2
+
+from telecine_worker.failure import AttemptFailed, Failure, FailureKind
+from telecine_worker.ffmpeg.limits import DEFAULT_STALL_TIMEOUT
+from telecine_worker.ffmpeg.progress import Meter, Snapshot
+from telecine_worker.ffmpeg.run import Surroundings
+from telecine_worker.ffmpeg.stop_order import StopOrder, Stopped
+from telecine_worker.ffmpeg.toolchain import Toolchain
+from telecine_worker.outcome import Abandoned, Artifact, Cancelled, Ended, Failed, Returned, StopReason, Succeeded
+from telecine_worker.storage.locations import FileRoots, file_uri
+from telecine_worker.storage.publishing import Publisher, WindowOver
+from telecine_worker.work import Prepared, Work, in_thread
+
+DEFAULT_CANCEL_GRACE = timedelta(seconds=10)
+DEFAULT_HARD_RUN_TIMEOUT = timedelta(hours=24)
+
+_RANK = {StopReason.DRAINED: 0, StopReason.CANCELLED: 1, StopReason.LEASE_LOST: 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What a lease says. *staging_name* is tenant~job~generation~token."""
+
+    tenant: str
+    job_id: str
+    token: int
+    attempt: int
+    generation: int
+    spec: media_pb2.JobSpec
+    staging_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """The answer to the question whether files may be made visible.
+
+    *deadline* is in seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. *refusal* says why not.
+    """
+
+    allowed: bool
+    deadline: float = 0.0
+    refusal: StopReason | None = None
+
+
+class Attempt:
+    """Runs once. *ask_to_publish* is asked when all is staged, and again when its deadline passes before all is visible.
+
+    *on_progress* is called on the event loop, up to about twice a second; it must not block.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        toolchain: Toolchain,
+        roots: FileRoots,
+        ask_to_publish: Callable[[], Awaitable[Permission]],
+        on_progress: Callable[[Snapshot], None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._assignment = assignment
+        self._ask_to_publish = ask_to_publish
+        self._log = log
+        self._order = StopOrder()
+        self._stopped = asyncio.Event()
+        self._reason: StopReason | None = None
+        self._limit_passed = ""
+        self._is_publishing = False
+        self._publish_deadline = 0.0
+        limits = assignment.spec.limits
+        stall = limits.stall_timeout.ToTimedelta() if limits.HasField("stall_timeout") else DEFAULT_STALL_TIMEOUT
+        self._work = Work(
+            assignment.spec,
+            roots=roots,
+            around=Surroundings(
+                toolchain=toolchain, marker=assignment.staging_name, stop=self._order, stall_timeout=stall
+            ),
+            meter=Meter(time.monotonic),
+            on_progress=on_progress,
+        )
+
+    def stop(self, reason: StopReason, grace: timedelta) -> None:
+        """End it: FFmpeg gets SIGTERM now and SIGKILL after *grace*. May be repeated; the weightier reason counts.
+
+        What is being published is finished, unless the lease is lost.
+        """
+        if self._is_publishing and reason is not StopReason.LEASE_LOST:
+            return
+        if self._reason is None or _RANK[reason] > _RANK[self._reason]:
+            self._reason = reason
+        self._order.give(grace)
+        self._stopped.set()
+
+    async def run(self) -> Ended:
+        """Until it has ended. Whatever happens, no process is left, and of staged files only the published ones.
+
+        Raises nothing but CancelledError.
+        """
+        timers = self._start_limits()
+        try:
+            return await self._run()
+        except Stopped:
+            return self._stopped_end()
+        except AttemptFailed as error:
+            # What fails while it is being stopped fails because of that.
+            return self._stopped_end() if self._order.given else self._failed(error.failure)
+        except Exception as error:  # noqa: BLE001 - the supervisor: a defect of ours must not end the worker
+            self._log.exception("attempt met a defect")
+            text = f"a defect of the worker ({type(error).__name__}); its log has the details"
+            return self._failed(Failure(kind=FailureKind.UNKNOWN, reason="INTERNAL_ERROR", message=text))
+        finally:
+            for timer in timers:
+                timer.cancel()
+            await self._clean_up()
+
+    async def _run(self) -> Succeeded:
+        work, output = self._work, self._assignment.spec.output
+        await work.fetch()
+        await work.probe()
+        plan = await work.run()
+        assert work.staging is not None  # noqa: S101 - made by run()
+        publisher = Publisher(
+            work.staging,
+            replace=output.if_exists != media_pb2.Output.IF_EXISTS_FAIL,
+            per_attempt=output.layout == media_pb2.Output.LAYOUT_PER_ATTEMPT,
+            allowed=self._may_publish,
+        )
+        infos = await work.verify(plan)
+        prepared = await work.prepare(plan, infos, publisher)
+        await self._publish(prepared, publisher)
+        return Succeeded(
+            usage=work.usage, artifacts=tuple(_artifact(each, publisher) for each in prepared), inputs=dict(work.inputs)
+        )
+
+    async def _publish(self, prepared: list[Prepared], publisher: Publisher) -> None:
+        staging = self._work.staging
+        assert staging is not None  # noqa: S101 - made by run()
+        await self._ask()
+        self._work.begin_publishing()
+        self._is_publishing = True
+        await in_thread(staging.remove_older)
+        await in_thread(publisher.check_free, [each.expected.path for each in prepared])
+        for each in prepared:
+            await self._publish_one(each, publisher)
+        self._work.finish()
+
+    async def _publish_one(self, prepared: Prepared, publisher: Publisher) -> None:
+        while True:
+            try:
+                await in_thread(publisher.publish, prepared.expected.file_name, prepared.expected.path)
+            except WindowOver:
+                self._work.raise_if_stopped()
+                await self._ask()
+            else:
+                return
+
+    async def _ask(self) -> None:
+        """Returns with the permission; an order to stop ends the waiting. Raises Stopped."""
+        asking = asyncio.ensure_future(self._ask_to_publish())
+        stopping = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self._work.raise_if_stopped()
+            permission = asking.result()
+        finally:
+            for waiting in (asking, stopping):
+                waiting.cancel()
+            await asyncio.gather(asking, stopping, return_exceptions=True)
+        if not permission.allowed:
+            self._is_publishing = False
+            self.stop(permission.refusal or StopReason.LEASE_LOST, timedelta(0))
+            raise Stopped
+        self._publish_deadline = permission.deadline
+
+    def _may_publish(self) -> bool:
+        """Asked in a thread before every visible step."""
+        return not self._order.given and time.clock_gettime(time.CLOCK_BOOTTIME) < self._publish_deadline
+
+    def _start_limits(self) -> list[asyncio.TimerHandle]:
+        limits, loop = self._assignment.spec.limits, asyncio.get_running_loop()
+        hard = (
+            limits.hard_run_timeout.ToTimedelta() if limits.HasField("hard_run_timeout") else DEFAULT_HARD_RUN_TIMEOUT
+        )
+        grace = limits.cancel_grace.ToTimedelta() if limits.HasField("cancel_grace") else DEFAULT_CANCEL_GRACE
+        timers = [loop.call_later(hard.total_seconds(), self._pass_limit, f"hard_run_timeout ({hard})", timedelta(0))]
+        if limits.HasField("soft_run_timeout"):
+            soft = limits.soft_run_timeout.ToTimedelta()
+            text = f"soft_run_timeout ({soft})"
+            timers.append(loop.call_later(soft.total_seconds(), self._pass_limit, text, grace))
+        return timers
+
+    def _pass_limit(self, limit: str, grace: timedelta) -> None:
+        if self._is_publishing:
+            return
+        self._limit_passed = self._limit_passed or limit
+        self._order.give(grace)
+        self._stopped.set()
+
+    def _stopped_end(self) -> Ended:
+        usage = self._work.usage
+        match self._reason:
+            case StopReason.LEASE_LOST:
+                return Abandoned(usage=usage)
+            case StopReason.CANCELLED:
+                return Cancelled(usage=usage)
+            case StopReason.DRAINED:
+                return Returned(usage=usage, reason="DRAINING")
+            case None:
+                text = f"the attempt took longer than limits.{self._limit_passed}"
+                return self._failed(Failure(kind=FailureKind.DEADLINE, reason="RUN_TIMEOUT", message=text))
+
+    def _failed(self, failure: Failure) -> Failed:
+        return Failed(usage=self._work.usage, failure=failure)
+
+    async def _clean_up(self) -> None:
+        try:
+            await in_thread(self._work.close)
+        except OSError as error:
+            self._log.warning("staging was not removed", staging=self._assignment.staging_name, errno=error.errno)
+
+
+def _artifact(prepared: Prepared, publisher: Publisher) -> Artifact:
+    path = prepared.expected.path
+    return Artifact(
+        path="/".join(publisher.parts(path)),
+        uri=file_uri(publisher.target(path)),
+        size_bytes=prepared.size_bytes,
+        sha256=prepared.sha256,
+        media_type=prepared.expected.media_type,
+        media=prepared.info,
+    )

@@ -1,0 +1,55 @@
+"""How an attempt fails: the kinds of failure, and the exception that carries one to the attempt's end."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+LOG_TAIL_BYTES = 8192
+
+
+class FailureKind(enum.StrEnum):
+    """What to do about a failure; the words of telecine.v1.Failure.Kind."""
+
+    PERMANENT = "permanent"
+    RETRYABLE = "retryable"
+    CRASH = "crash"
+    DEADLINE = "deadline"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt failed, as it is reported.
+
+    *reason* is UPPER_SNAKE_CASE and stable. *message* is one sentence for a person. *log_tail* is FFmpeg's own log,
+    cleaned of addresses and paths. *exit_code* is FFmpeg's; a negative number is the signal that ended it; None when no
+    process ran.
+    """
+
+    kind: FailureKind
+    reason: str
+    message: str
+    log_tail: str = ""
+    exit_code: int | None = None
+
+
+class AttemptFailed(Exception):
+    """The attempt cannot succeed; *failure* says why."""
+
+    def __init__(
+        self, kind: FailureKind, reason: str, message: str, *, log_tail: str = "", exit_code: int | None = None
+    ) -> None:
+        super().__init__(f"{reason}: {message}")
+        tail = log_tail.encode()[-LOG_TAIL_BYTES:].decode(errors="ignore")
+        self.failure = Failure(kind=kind, reason=reason, message=message, log_tail=tail, exit_code=exit_code)
+
+
+def permanent(reason: str, message: str) -> AttemptFailed:
+    """A failure that trying again cannot mend."""
+    return AttemptFailed(FailureKind.PERMANENT, reason, message)
+
+
+def retryable(reason: str, message: str) -> AttemptFailed:
+    """A failure that may be gone next time."""
+    return AttemptFailed(FailureKind.RETRYABLE, reason, message)

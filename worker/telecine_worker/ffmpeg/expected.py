@@ -1,0 +1,49 @@
+"""What a finished file has to be: made by the planner together with the arguments, checked by verification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedVideo:
+    """None and empty are not checked. *frame_count* has to be met within *frame_tolerance*."""
+
+    codec: str = ""
+    width_px: int | None = None
+    height_px: int | None = None
+    pixel_format: str = ""
+    frame_count: int | None = None
+    frame_tolerance: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedAudio:
+    """None and empty are not checked."""
+
+    codec: str = ""
+    sample_rate_hz: int | None = None
+    channel_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """One artifact. *file_name* is its name in the staging folder, *path* where it will be published.
+
+    *exact_streams*: the file has the named video and audio and no other streams; otherwise (raw tasks) any media is
+    right, and *video* and *audio* are None. *duration* is checked when it is known, within *tolerance*. *decodable* is
+    False for what has neither pictures nor sound.
+    """
+
+    path: str
+    file_name: str
+    media_type: str
+    formats: tuple[str, ...]
+    exact_streams: bool = False
+    video: ExpectedVideo | None = None
+    audio: ExpectedAudio | None = None
+    duration: timedelta | None = None
+    tolerance: timedelta = timedelta(0)
+    moov_first: bool = False
+    decodable: bool = True

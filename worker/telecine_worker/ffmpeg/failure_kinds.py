@@ -1,0 +1,147 @@
+"""Why FFmpeg ended: from its exit code and what it wrote to a kind of failure.
+
+Asked in this order: did we stop it, did a signal end it, does a line match a signature, does the exit code say
+anything. Lines come before codes because codes changed their meaning: up to FFmpeg 6 nearly everything is 1; from 7 on
+it is the error number modulo 256, with collisions (8 is an unknown option, and an HTTP error).
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from telecine_worker.failure import AttemptFailed, FailureKind
+from telecine_worker.ffmpeg.process import Exit
+from telecine_worker.sandbox import launcher
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a way of ending means; *words* end the sentence "FFmpeg ..."."""
+
+    kind: FailureKind
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A verdict for logs in which a line matches *pattern*."""
+
+    pattern: re.Pattern[str]
+    verdict: Verdict
+
+
+_P, _R, _C, _U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, FailureKind.UNKNOWN
+
+LAUNCH_FAILED = Verdict(_R, "LAUNCH_FAILED", "could not be started")
+NOT_ALLOWED = Verdict(_P, "INPUT_NOT_ALLOWED", "was given an input that names other files, hosts or formats")
+OVER_LIMIT = Verdict(_P, "INPUT_OVER_LIMIT", "was given an input beyond the limits")
+NO_SPACE = Verdict(_R, "NO_SPACE", "found no space left on the device")
+OUT_OF_MEMORY = Verdict(_R, "OUT_OF_MEMORY", "got no more memory")
+IO_ERROR = Verdict(_R, "IO_ERROR", "could not read or write a file")
+MISSING_STREAM = Verdict(_P, "INPUT_MISSING_STREAM", "was told to use a stream that the input does not have")
+ENCODER_MISSING = Verdict(_P, "ENCODER_MISSING", "does not have an encoder that was asked for")
+DEVICE_MISSING = Verdict(_R, "ENCODER_MISSING", "could not use the hardware encoder")
+OPTION_INVALID = Verdict(_P, "OPTION_INVALID", "refused its options")
+INVALID = Verdict(_P, "INPUT_INVALID", "could not read the input as media")
+TRUNCATED = Verdict(_P, "INPUT_TRUNCATED", "found the input cut short or damaged")
+OUTPUT_EMPTY = Verdict(_P, "OUTPUT_EMPTY", "had nothing to write: nothing of the input was in the wanted part")
+OUTPUT_TOO_LARGE = Verdict(_P, "OUTPUT_TOO_LARGE", "wrote more than a file may have")
+CPU_LIMIT = Verdict(_P, "CPU_LIMIT", "used more CPU time than it may")
+CRASHED = Verdict(_C, "FFMPEG_CRASHED", "was ended by a signal that was not ours")
+UNKNOWN = Verdict(_U, "FFMPEG_FAILED", "failed")
+
+# The first that matches decides: what names a cause stands before what only follows from it.
+SIGNATURES: tuple[Signature, ...] = tuple(
+    Signature(re.compile(pattern), verdict)
+    for pattern, verdict in (
+        (r"^telecine-launcher: ", LAUNCH_FAILED),
+        (r"not on whitelist|not in allowed_(segment_)?extensions|Unsafe file name", NOT_ALLOWED),
+        (r"[Ee]xceeds? (the )?(specified )?max|Picture size .* is invalid|max_pixels", OVER_LIMIT),
+        (r"No space left on device|Disk quota exceeded", NO_SPACE),
+        (r"Cannot allocate memory|malloc of size .* failed", OUT_OF_MEMORY),
+        (
+            r"Cannot load libcuda|No VA display found|Device creation failed|does not support the VK_KHR_video_encode"
+            r"|Could not find a valid device|OpenEncodeSessionEx failed",
+            DEVICE_MISSING,
+        ),
+        (r"Stream map '.*' matches no streams|does not contain any stream", MISSING_STREAM),
+        (r"Unknown encoder", ENCODER_MISSING),
+        (
+            r"Unrecognized option|Option .* not found|No such filter|Error parsing options|Undefined constant"
+            r"|Unable to (find a suitable|choose an) output format|(width|height) not divisible by 2"
+            r"|are supported for WebM|Could not write header|Invalid (size|argument) .*|Error (applying|setting) option"
+            r"|Error initializing (the )?(filter|simple)|Error opening (output )?encoder|Error while opening encoder",
+            OPTION_INVALID,
+        ),
+        (r"partial file|Stream ends prematurely|Invalid NAL unit size", TRUNCATED),
+        (
+            r"moov atom not found|Invalid data found when processing input|EBML header parsing failed"
+            r"|could not find codec parameters|Could not find codec parameters",
+            INVALID,
+        ),
+        (r"Output file is empty|Nothing was written into output file|Empty output", OUTPUT_EMPTY),
+        (r"Input/output error|Broken pipe", IO_ERROR),
+    )
+)
+
+# (-AVERROR) modulo 256, FFmpeg 7 and newer; 69 is the decode error rate, in all versions.
+CODES: dict[int, Verdict] = {
+    launcher.EXIT_CODE: LAUNCH_FAILED,
+    69: TRUNCATED,
+    134: NO_SPACE,
+    183: INVALID,
+    224: IO_ERROR,
+    228: NO_SPACE,
+    229: OUTPUT_TOO_LARGE,
+    234: OPTION_INVALID,
+    244: OUT_OF_MEMORY,
+    251: IO_ERROR,
+}
+
+SIGNALS: dict[int, Verdict] = {signal.SIGXFSZ: OUTPUT_TOO_LARGE, signal.SIGXCPU: CPU_LIMIT}
+
+_LEVEL = re.compile(r"^(\[[^\]]*\] )*(\[(error|fatal)\] )")
+_TAGS = re.compile(r"^(\[[^\]]*\] )+")
+
+
+def verdict_of(code: int, lines: Sequence[str]) -> tuple[Verdict, str]:
+    """What an end means that was not asked for, and the line that says so; the last error when no line is known."""
+    if code < 0 or (code > 128 + signal.SIGHUP and code - 128 in _FATAL_SIGNALS):
+        number = -code if code < 0 else code - 128
+        return SIGNALS.get(number, CRASHED), signal.Signals(number).name
+    for signature in SIGNATURES:
+        for line in lines:
+            if signature.pattern.search(line):
+                return signature.verdict, words(line)
+    return CODES.get(code, UNKNOWN), last_error(lines)
+
+
+# What a wrapper such as bwrap or a shell makes of a signal: 128 + number. Other numbers there are FFmpeg's own codes.
+_FATAL_SIGNALS = frozenset({signal.SIGILL, signal.SIGABRT, signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV})
+
+
+def words(line: str) -> str:
+    """*line* without the tags of component and level."""
+    return _TAGS.sub("", line).strip()[:300]
+
+
+def last_error(lines: Iterable[str]) -> str:
+    """FFmpeg's own words: the last line marked as an error, else the last line; empty when it said nothing."""
+    last, marked = "", ""
+    for line in lines:
+        last = line
+        if _LEVEL.match(line):
+            marked = line
+    return words(marked or last)
+
+
+def failure_of(ended: Exit, doing: str) -> AttemptFailed:
+    """The failure for a process that ended badly by itself while *doing* ("encoding", "checking out.mp4")."""
+    verdict, said = verdict_of(ended.code, ended.log_lines)
+    quoted = f": {said}" if said else f" (exit code {ended.code})"
+    message = f"FFmpeg {verdict.words} while {doing}{quoted}"
+    return AttemptFailed(verdict.kind, verdict.reason, message, log_tail=ended.log_tail, exit_code=ended.code)

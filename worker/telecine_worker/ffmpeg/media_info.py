@@ -1,0 +1,75 @@
+"""What a media file is: the answer of probing, in our own values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from fractions import Fraction
+
+INTERLACED = frozenset({"tt", "bb", "tb", "bt"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoStream:
+    """A moving picture. *width_px* and *height_px* are as shown: after rotation and sample aspect ratio.
+
+    *frame_rate* is the average, None while unknown; *frame_count* is 0 while unknown; *rotation_degrees* is clockwise.
+    """
+
+    index: int
+    codec: str
+    width_px: int
+    height_px: int
+    coded_width_px: int
+    coded_height_px: int
+    sample_aspect_ratio: Fraction = Fraction(1)
+    frame_rate: Fraction | None = None
+    variable_frame_rate: bool = False
+    pixel_format: str = ""
+    rotation_degrees: int = 0
+    frame_count: int = 0
+    color_transfer: str = ""
+    field_order: str = ""
+    start: timedelta = timedelta(0)
+    duration: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioStream:
+    """A sound track."""
+
+    index: int
+    codec: str
+    sample_rate_hz: int
+    channel_count: int
+    channel_layout: str = ""
+    language: str = ""
+    start: timedelta = timedelta(0)
+    duration: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubtitleStream:
+    """A track of subtitles."""
+
+    index: int
+    codec: str
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInfo:
+    """A file. *format* is FFmpeg's name of the container; *duration* is None while unknown (pictures, raw streams).
+
+    Cover pictures are not among the video streams. *other_streams* counts what is neither video, audio nor subtitles.
+    """
+
+    format: str
+    size_bytes: int
+    duration: timedelta | None = None
+    start: timedelta = timedelta(0)
+    bitrate_bps: int = 0
+    video: tuple[VideoStream, ...] = ()
+    audio: tuple[AudioStream, ...] = ()
+    subtitles: tuple[SubtitleStream, ...] = ()
+    other_streams: int = 0

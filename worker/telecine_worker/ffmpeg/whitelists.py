@@ -1,0 +1,104 @@
+"""What FFmpeg may open and decode: the options that stand before every -i.
+
+A staged file is not safe yet: an .mp4 may hold an HLS playlist or an ffconcat script that names other files or hosts.
+Only containers that hold their own data are listed: no hls, dash, concat, sdp, rtsp, lavfi, image2 (glob and pattern
+reads), tty, and no codec of the long tail.
+"""
+
+from __future__ import annotations
+
+PROTOCOLS = ("file", "pipe")
+
+FORMATS = (
+    *(
+        "mov",
+        "matroska",
+        "webm",
+        "mpegts",
+        "mpeg",
+        "mpegvideo",
+        "avi",
+        "flv",
+        "asf",
+        "mxf",
+        "ogg",
+        "wav",
+        "w64",
+        "mp3",
+        "aac",
+    ),
+    *("flac", "ac3", "eac3", "aiff", "caf", "amr", "au", "gif", "apng", "ivf", "h264", "hevc", "obu", "av1", "m4v"),
+    *(
+        "yuv4mpegpipe",
+        "png_pipe",
+        "jpeg_pipe",
+        "webp_pipe",
+        "webp_anim",
+        "bmp_pipe",
+        "tiff_pipe",
+        "srt",
+        "webvtt",
+        "ass",
+    ),
+    "nut",
+)
+
+# Names of decoders, which is what FFmpeg compares; builds differ in which of two decoders of a codec comes first.
+DECODERS = (
+    *("h264", "hevc", "vp8", "libvpx", "vp9", "libvpx-vp9", "av1", "libdav1d", "libaom-av1", "mpeg4", "mpeg2video"),
+    *(
+        "mpeg1video",
+        "h263",
+        "flv",
+        "msmpeg4v2",
+        "msmpeg4",
+        "wmv1",
+        "wmv2",
+        "wmv3",
+        "vc1",
+        "vp6",
+        "vp6f",
+        "theora",
+        "dvvideo",
+    ),
+    *("prores", "dnxhd", "ffv1", "huffyuv", "ffvhuff", "rawvideo", "v210", "mjpeg", "png", "apng", "gif", "webp"),
+    *("webp_anim", "bmp", "tiff"),
+    *(
+        "aac",
+        "aac_latm",
+        "mp3",
+        "mp3float",
+        "mp2",
+        "mp2float",
+        "opus",
+        "libopus",
+        "vorbis",
+        "libvorbis",
+        "flac",
+        "alac",
+    ),
+    *("ac3", "eac3", "amrnb", "amrwb", "wmav1", "wmav2", "wmapro", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt"),
+    *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be"),
+    *("pcm_f64le", "pcm_f64be", "pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw", "pcm_bluray", "pcm_dvd"),
+    *("srt", "subrip", "ass", "ssa", "webvtt", "mov_text", "text"),
+)
+
+MAX_STREAMS = 64
+MAX_PIXELS = 8192 * 8192
+PROBE_BYTES = 5_000_000
+ANALYZE_MICROSECONDS = 10_000_000
+
+_NAMES = {
+    "-protocol_whitelist": ",".join(PROTOCOLS),
+    "-format_whitelist": ",".join(FORMATS),
+    "-codec_whitelist": ",".join(DECODERS),
+    "-max_streams": str(MAX_STREAMS),
+    "-probesize": str(PROBE_BYTES),
+    "-analyzeduration": str(ANALYZE_MICROSECONDS),
+}
+
+BEFORE_PROBED_INPUT: tuple[str, ...] = tuple(token for pair in _NAMES.items() for token in pair)
+"""For ffprobe."""
+
+BEFORE_INPUT: tuple[str, ...] = (*BEFORE_PROBED_INPUT, "-max_pixels", str(MAX_PIXELS))
+"""For ffmpeg. The options hold for one input only: they are repeated before each -i."""

@@ -1,0 +1,60 @@
+"""Every series of the worker, with its help and labels."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from telecine_worker.failure import FailureKind
+from telecine_worker.outcome import Ended, Failed
+
+_SPEEDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
+_OUTCOMES = ("succeeded", "returned", "cancelled", "abandoned")
+
+
+class WorkerMetrics:
+    """Made once, with the registry it fills."""
+
+    def __init__(self, registry: CollectorRegistry, *, slots: int, ffmpeg: str) -> None:
+        self.slots = Gauge("telecine_worker_slots", "Units this worker runs at once.", registry=registry)
+        self.slots.set(slots)
+        self.busy = Gauge("telecine_worker_busy_slots", "Units that run now.", registry=registry)
+        self.connected = Gauge("telecine_worker_connected", "1 while a scheduler is connected.", registry=registry)
+        self.speed_now = Gauge(
+            "telecine_worker_ffmpeg_speed", "Media seconds per wall second, summed over what runs.", registry=registry
+        )
+        self.speed = Histogram(
+            "telecine_ffmpeg_speed", "Media seconds per wall second, of each ended attempt.", buckets=_SPEEDS,
+            registry=registry,
+        )  # fmt: skip
+        self.ends = Counter(
+            "telecine_worker_attempts", "Ended attempts, by outcome and kind of failure.", ["outcome", "kind"],
+            registry=registry,
+        )  # fmt: skip
+        self.exits = Counter("telecine_ffmpeg_exits", "Failed attempts by FFmpeg's end.", ["exit"], registry=registry)
+        info = Gauge(
+            "telecine_build_info", "1, with what is running.", ["component", "version", "python", "ffmpeg"],
+            registry=registry,
+        )  # fmt: skip
+        info.labels("worker", version("telecine"), platform.python_version(), ffmpeg).set(1)
+        for outcome in _OUTCOMES:
+            self.ends.labels(outcome, "")
+        for kind in FailureKind:
+            self.ends.labels("failed", kind.value)
+
+    def show(self, *, busy: int, speeds: Iterable[float]) -> None:
+        """Set the gauges."""
+        self.busy.set(busy)
+        self.speed_now.set(sum(speeds))
+
+    def count_end(self, ended: Ended, *, speed: float) -> None:
+        """An attempt ended; *speed* is the last one it reported, 0 while unknown."""
+        failure = ended.failure if isinstance(ended, Failed) else None
+        self.ends.labels(type(ended).__name__.lower(), failure.kind.value if failure else "").inc()
+        if failure and failure.exit_code is not None:
+            self.exits.labels("signal" if failure.exit_code < 0 else str(failure.exit_code)).inc()
+        if speed > 0:
+            self.speed.observe(speed)

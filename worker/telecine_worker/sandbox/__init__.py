@@ -1,0 +1,1 @@
+"""What confines child processes."""

@@ -1,0 +1,173 @@
+"""Making staged files visible: each in one step, in the order given, only while the lease allows."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from telecine_worker.failure import AttemptFailed, permanent, retryable
+from telecine_worker.storage import disk_errors
+from telecine_worker.storage.beneath import make_directories, open_beneath
+from telecine_worker.storage.staging import Staging
+
+OWNER_ATTRIBUTE = "user.telecine.job"
+_RENAME_NOREPLACE = 1
+_NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.ENOSPC})
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class WindowOver(Exception):
+    """The permission to publish ended before this step."""
+
+
+class Publisher:
+    """Publishes for one attempt. *per_attempt*: under a folder named as the staging; else in place.
+
+    *allowed* is asked right before every step that can be seen. Methods block: they are for a thread. They may be
+    repeated after WindowOver; a file that is published already stays so.
+    """
+
+    def __init__(self, staging: Staging, *, replace: bool, per_attempt: bool, allowed: Callable[[], bool]) -> None:
+        self._staging = staging
+        self._replace = replace
+        self._folder = (staging.name,) if per_attempt else ()
+        self._allowed = allowed
+        self._made: list[tuple[str, ...]] = []
+
+    def parts(self, path: str) -> tuple[str, ...]:
+        """Where the artifact *path* goes, below the output."""
+        return (*self._folder, *path.split("/"))
+
+    def target(self, path: str) -> Path:
+        """The same, absolute."""
+        return self._staging.location.path.joinpath(*self.parts(path))
+
+    def prepare(self, file_name: str, path: str) -> None:
+        """Bring a staged file to disk and mark it as this job's. Nothing is visible yet."""
+        with self._staging.reading(file_name, path) as fd:
+            try:
+                os.fsync(fd)
+                _mark(fd, self._staging.owner)
+            except OSError as error:
+                raise disk_errors.write_failure(error, path) from error
+
+    def check_free(self, paths: list[str]) -> None:
+        """With if_exists FAIL: raise OUTPUT_EXISTS when a file of somebody else is at one of *paths*, before anything
+        changes.
+        """
+        if self._replace:
+            return
+        for path in paths:
+            if self._is_foreign(self.parts(path)):
+                raise _exists(path)
+
+    def publish(self, file_name: str, path: str) -> None:
+        """Make one file visible. Raises WindowOver, or AttemptFailed; with OUTPUT_EXISTS what was published is taken
+        back.
+        """
+        *folders, name = self.parts(path)
+        try:
+            if not self._allowed():
+                raise WindowOver
+            directory = make_directories(self._staging.output_fd, folders)
+            try:
+                self._move(file_name, directory, name, path)
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise disk_errors.write_failure(error, path) from error
+
+    def _move(self, file_name: str, directory: int, name: str, path: str) -> None:
+        if not self._allowed():
+            raise WindowOver
+        source = self._staging.folder_fd
+        try:
+            if self._replace:
+                os.rename(file_name, name, src_dir_fd=source, dst_dir_fd=directory)
+            else:
+                rename_new(file_name, name, source, directory)
+                self._made.append(self.parts(path))
+        except FileExistsError:
+            self._take_own_place(file_name, directory, name, path)
+        except FileNotFoundError:
+            raise retryable(
+                "STAGING_LOST", f"{path}: the staged file is gone; a newer attempt of the job has removed it"
+            ) from None
+
+    def _take_own_place(self, file_name: str, directory: int, name: str, path: str) -> None:
+        """Something is there already. A crashed attempt of this same job does not count."""
+        if self._is_foreign(self.parts(path)):
+            self._take_back()
+            raise _exists(path)
+        os.rename(file_name, name, src_dir_fd=self._staging.folder_fd, dst_dir_fd=directory)
+
+    def _take_back(self) -> None:
+        """FAIL changes nothing: remove what this attempt has put where nothing was."""
+        while self._made:
+            *folders, name = self._made.pop()
+            with contextlib.suppress(FileNotFoundError):
+                directory = open_beneath(self._staging.output_fd, folders, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.unlink(name, dir_fd=directory)
+                finally:
+                    os.close(directory)
+
+    def _is_foreign(self, parts: tuple[str, ...]) -> bool:
+        """Whether something that this job did not write is at *parts*."""
+        try:
+            fd = open_beneath(self._staging.output_fd, parts, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        try:
+            return _owner(fd) != self._staging.owner
+        finally:
+            os.close(fd)
+
+
+def rename_new(source: str, target: str, source_fd: int, target_fd: int) -> None:
+    """Rename, but never over anything: FileExistsError. By renameat2, or by a link where the file system has no such
+    rename.
+    """
+    done = _libc.renameat2(
+        ctypes.c_int(source_fd),
+        ctypes.c_char_p(os.fsencode(source)),
+        ctypes.c_int(target_fd),
+        ctypes.c_char_p(os.fsencode(target)),
+        ctypes.c_uint(_RENAME_NOREPLACE),
+    )
+    if done == 0:
+        return
+    code = ctypes.get_errno()
+    if code not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(code, os.strerror(code), target)
+    os.link(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+    os.unlink(source, dir_fd=source_fd)
+
+
+def _mark(fd: int, owner: str) -> None:
+    try:
+        os.setxattr(fd, OWNER_ATTRIBUTE, owner.encode())
+    except OSError as error:
+        # Without attributes a repeated attempt cannot know its own files: with if_exists FAIL it then fails, which is
+        # safe.
+        if error.errno not in _NO_ATTRIBUTES:
+            raise
+
+
+def _owner(fd: int) -> str:
+    try:
+        return os.getxattr(fd, OWNER_ATTRIBUTE).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _exists(path: str) -> AttemptFailed:
+    return permanent("OUTPUT_EXISTS", f"{path} exists already and if_exists is FAIL; remove it or choose another path")

@@ -1,0 +1,146 @@
+"""Where an attempt writes before anything is visible: <output>/.telecine/<staging name>/, on the target's file system.
+
+A staging name is tenant~job~generation~token. Only this folder, and the files that are renamed out of it, are ever
+touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+
+from telecine_worker.failure import permanent
+from telecine_worker.storage import disk_errors
+from telecine_worker.storage.beneath import make_directories, open_beneath, open_regular
+from telecine_worker.storage.locations import FileRoots, Location
+
+STAGING_FOLDER = ".telecine"
+_ATTEMPTS = 8
+
+
+class Staging:
+    """The folders of one attempt, open. Made by :func:`open_staging`; :meth:`discard` ends it.
+
+    All methods block for as long as the file system does: they are for a thread.
+    """
+
+    def __init__(self, *, location: Location, output_fd: int, folder_fd: int, name: str) -> None:
+        self.location = location
+        self.output_fd = output_fd
+        self.folder_fd = folder_fd
+        self.name = name
+
+    @property
+    def owner(self) -> str:
+        """tenant~job: the part of the name that all attempts of the job share."""
+        return owner_of(self.name)
+
+    @property
+    def cwd(self) -> str:
+        """The folder as a working directory for child processes, whatever happens to its path."""
+        return f"/proc/{os.getpid()}/fd/{self.folder_fd}"
+
+    @contextlib.contextmanager
+    def reading(self, file_name: str, what: str) -> Iterator[int]:
+        """A descriptor of the staged file *file_name*. Raises AttemptFailed where it is not there any more."""
+        try:
+            fd = open_regular(self.folder_fd, (file_name,))
+        except FileNotFoundError:
+            raise permanent("OUTPUT_EMPTY", f"{what} was not written") from None
+        except OSError as error:
+            raise disk_errors.write_failure(error, what) from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def remove_older(self) -> None:
+        """Remove what earlier attempts of the same job staged: a late rename of theirs then finds nothing."""
+        token = token_of(self.name)
+        with self._stagings() as folder:
+            for name in os.listdir(folder):  # noqa: PTH208 - by descriptor, not by path
+                if owner_of(name) == self.owner and token_of(name) < token:
+                    remove_tree(folder, name)
+
+    def discard(self) -> None:
+        """Remove the attempt's folder, and the folder of stagings when it is empty. Safe to repeat."""
+        if self.folder_fd < 0:
+            return
+        with contextlib.suppress(FileNotFoundError), self._stagings() as folder:
+            remove_tree(folder, self.name)
+            with contextlib.suppress(OSError):
+                # Not empty, or already gone: another attempt's affair.
+                os.rmdir(STAGING_FOLDER, dir_fd=self.output_fd)
+        os.close(self.folder_fd)
+        os.close(self.output_fd)
+        self.folder_fd = self.output_fd = -1
+
+    @contextlib.contextmanager
+    def _stagings(self) -> Iterator[int]:
+        folder = open_beneath(self.output_fd, (STAGING_FOLDER,), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+
+def open_staging(roots: FileRoots, *, uri: str, name: str) -> Staging:
+    """Make and open the output directory and the attempt's own folder in it.
+
+    Raises AttemptFailed: PATH_NOT_ALLOWED, OUTPUT_NOT_WRITABLE, NO_SPACE, IO_ERROR.
+    """
+    location = roots.locate(uri, "output")
+    try:
+        root = location.open_root()
+        try:
+            output_fd = make_directories(root, location.parts)
+        finally:
+            os.close(root)
+        try:
+            folder_fd = _make_folder(output_fd, name)
+        except OSError:
+            os.close(output_fd)
+            raise
+    except OSError as error:
+        raise disk_errors.write_failure(error, f"output ({location.path})") from error
+    return Staging(location=location, output_fd=output_fd, folder_fd=folder_fd, name=name)
+
+
+def _make_folder(output_fd: int, name: str) -> int:
+    """Another attempt that ends may remove the folder of stagings just when it is empty: then begin again."""
+    for _ in range(_ATTEMPTS):
+        try:
+            stagings = make_directories(output_fd, (STAGING_FOLDER,), 0o700)
+            try:
+                remove_tree(stagings, name)
+                return make_directories(stagings, (name,), 0o700)
+            finally:
+                os.close(stagings)
+        except FileNotFoundError:
+            continue
+    raise OSError(errno.EIO, f"{STAGING_FOLDER} is removed again and again")
+
+
+def remove_tree(directory: int, name: str) -> None:
+    """Remove *name* below *directory* with all it holds; links are removed, not followed. Not there: nothing happens."""
+    try:
+        shutil.rmtree(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        os.unlink(name, dir_fd=directory)
+
+
+def owner_of(staging_name: str) -> str:
+    """tenant~job of a staging name; empty when it is none."""
+    parts = staging_name.split("~")
+    return "~".join(parts[:2]) if len(parts) == 4 else ""
+
+
+def token_of(staging_name: str) -> int:
+    """The token in a staging name; -1 when there is none."""
+    token = staging_name.rpartition("~")[2]
+    return int(token) if token.isascii() and token.isdigit() else -1

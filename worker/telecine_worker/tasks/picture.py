@@ -1,0 +1,45 @@
+"""The size of the picture that comes out, and the filters that make it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from telecine.v1 import media_pb2
+
+from telecine_worker.ffmpeg.media_info import VideoStream
+
+DEFAULT_PIXEL_FORMAT = "yuv420p"
+
+
+def size(video: media_pb2.Video, source: VideoStream) -> tuple[int, int]:
+    """Width and height: even, with square pixels, never larger than the source unless allowed.
+
+    One side of 0 follows from the other by the shown aspect ratio of the source; both 0 is the source's size.
+    """
+    wide, high = video.width_px, video.height_px
+    if not video.allow_upscale:
+        wide, high = min(wide, source.width_px), min(high, source.height_px)
+    aspect = Fraction(source.width_px, source.height_px)
+    if not wide and not high:
+        wide, high = source.width_px, source.height_px
+    elif not wide:
+        return even(high * aspect), even(high)
+    elif not high:
+        return even(wide), even(wide / aspect)
+    return even(wide), even(high)
+
+
+def even(length: Fraction | int) -> int:
+    """The even number nearest to *length*, downwards in the middle; at least 2."""
+    half = Fraction(length) / 2
+    below = int(half)
+    return 2 * max(1, below + (half - below > Fraction(1, 2)))
+
+
+def filters(video: media_pb2.Video, source: VideoStream) -> str:
+    """FFmpeg rotates before these. Scaling is always there: it also keeps the size when a source changes its own
+    midway.
+    """
+    wide, high = size(video, source)
+    pixel_format = video.pixel_format or DEFAULT_PIXEL_FORMAT
+    return f"scale={wide}:{high}:flags=bicubic,setsar=1,format={pixel_format}"

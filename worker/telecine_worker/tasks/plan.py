@@ -1,0 +1,70 @@
+"""What an attempt will do: FFmpeg's arguments with named places instead of paths, and what must come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from telecine_worker.ffmpeg.expected import Expected
+from telecine_worker.ffmpeg.progress import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class InputPlace:
+    """Stands in arguments for the input *name*."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"{{in:{self.name}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlace:
+    """Stands in arguments for the staged file *file_name*."""
+
+    file_name: str
+
+    def __str__(self) -> str:
+        return f"{{out:{self.file_name}}}"
+
+
+Argument = str | InputPlace | OutputPlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One run of FFmpeg. *argv* follows the program's name and the options of every run (see ffmpeg/run.py).
+
+    *weight* is its share of the work, relative to the other steps. *duration* and *frame_count* are what progress
+    counts to; None is unknown.
+    """
+
+    argv: tuple[Argument, ...]
+    phase: Phase = Phase.ENCODING
+    weight: float = 1.0
+    duration: timedelta | None = None
+    frame_count: int | None = None
+
+    def filled(self, inputs: Mapping[str, str]) -> list[str]:
+        """The arguments with places filled: inputs by their URLs, outputs relative to the staging folder."""
+        return [_filled(argument, inputs) for argument in self.argv]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in order, and the artifacts in the order in which they are published."""
+
+    steps: tuple[Step, ...]
+    artifacts: tuple[Expected, ...]
+
+
+def _filled(argument: Argument, inputs: Mapping[str, str]) -> str:
+    match argument:
+        case InputPlace(name):
+            return inputs[name]
+        case OutputPlace(file_name):
+            return f"file:{file_name}"
+        case _:
+            return argument

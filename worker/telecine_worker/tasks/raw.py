@@ -1,0 +1,175 @@
+"""FfmpegTask: arguments of the caller, checked, with the worker's own around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from datetime import timedelta
+
+from telecine.v1 import media_pb2
+
+from telecine_worker.failure import permanent
+from telecine_worker.ffmpeg import arguments, whitelists
+from telecine_worker.ffmpeg.arguments import Arguments, InputArguments, OutputArguments
+from telecine_worker.ffmpeg.expected import Expected
+from telecine_worker.ffmpeg.media_info import MediaInfo
+from telecine_worker.ffmpeg.options import AUDIO_ENCODERS, SUBTITLE_ENCODERS, VIDEO_ENCODERS
+from telecine_worker.ffmpeg.values import time_seconds
+from telecine_worker.tasks.containers import CONTAINERS
+from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
+
+COPY = "copy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileType:
+    """What a file of an extension is; *formats* is what probing may call it."""
+
+    muxer: tuple[str, ...]
+    media_type: str
+    formats: tuple[str, ...]
+    has_video: bool = False
+    decodable: bool = True
+
+
+def _picture(media_type: str, *formats: str) -> FileType:
+    # image2 numbers its files unless it is told to write one and the same.
+    muxer = ("-update", "1", "-f", "image2")
+    return FileType(muxer=muxer, media_type=media_type, formats=formats, has_video=True)
+
+
+FILE_TYPES: dict[str, FileType] = {
+    **{
+        extension: FileType(
+            muxer=("-f", container.muxer),
+            media_type=container.media_type,
+            formats=container.formats,
+            has_video=bool(container.video),
+        )
+        for extension, container in CONTAINERS.items()
+    },
+    "aac": FileType(muxer=("-f", "adts"), media_type="audio/aac", formats=("aac",)),
+    "ac3": FileType(muxer=("-f", "ac3"), media_type="audio/ac3", formats=("ac3",)),
+    "gif": FileType(muxer=("-f", "gif"), media_type="image/gif", formats=("gif",), has_video=True),
+    "jpg": _picture("image/jpeg", "jpeg_pipe", "image2"),
+    "jpeg": _picture("image/jpeg", "jpeg_pipe", "image2"),
+    "png": _picture("image/png", "png_pipe", "image2"),
+    "webp": FileType(muxer=("-f", "webp"), media_type="image/webp", formats=("webp_pipe", "webp_anim"), has_video=True),
+    "srt": FileType(muxer=("-f", "srt"), media_type="application/x-subrip", formats=(), decodable=False),
+    "vtt": FileType(muxer=("-f", "webvtt"), media_type="text/vtt", formats=(), decodable=False),
+}
+
+
+def input_names(task: media_pb2.FfmpegTask) -> frozenset[str]:
+    """The inputs that *task* uses. Raises AttemptFailed where the arguments are not allowed."""
+    return frozenset(each.name for each in _parsed(task).inputs)
+
+
+def plan(task: media_pb2.FfmpegTask, inputs: Mapping[str, MediaInfo], encoders: Set[str]) -> Plan:
+    """What to run for *task*. Raises AttemptFailed ARGUMENT_NOT_ALLOWED, UNSUPPORTED_CONTAINER, ENCODER_MISSING."""
+    parsed = _parsed(task)
+    _check_encoders(parsed, encoders)
+    argv: list[Argument] = []
+    for each in parsed.inputs:
+        argv += [token for pair in each.options for token in pair]
+        argv += [*whitelists.BEFORE_INPUT, "-i", InputPlace(each.name)]
+    expected = []
+    for number, output in enumerate(parsed.outputs):
+        file_type = file_type_of(output.path)
+        file_name = f"out-{number}.{_extension(output.path)}"
+        argv += [*_output_options(output, file_type), *file_type.muxer, OutputPlace(file_name)]
+        expected.append(_expected(output.path, file_name, file_type))
+    order = {path: position for position, path in enumerate(task.outputs)}
+    return Plan(
+        steps=(Step(argv=tuple(argv), duration=_duration(parsed, inputs)),),
+        artifacts=tuple(sorted(expected, key=lambda each: order[each.path])),
+    )
+
+
+def file_type_of(path: str) -> FileType:
+    """By extension. Raises AttemptFailed UNSUPPORTED_CONTAINER."""
+    known = FILE_TYPES.get(_extension(path))
+    if known is None:
+        raise permanent(
+            "UNSUPPORTED_CONTAINER", f"output {path!r} has no known extension; one of {', '.join(FILE_TYPES)} is right"
+        )
+    return known
+
+
+def _parsed(task: media_pb2.FfmpegTask) -> Arguments:
+    return arguments.parse(task.args, task.outputs)
+
+
+def _extension(path: str) -> str:
+    return path.rpartition("/")[2].rpartition(".")[2].lower()
+
+
+def _check_encoders(parsed: Arguments, encoders: Set[str]) -> None:
+    known = (*VIDEO_ENCODERS, *AUDIO_ENCODERS, *SUBTITLE_ENCODERS)
+    for output in parsed.outputs:
+        for option, value in output.options:
+            is_codec = option.partition(":")[0] in ("-c", "-codec", "-vcodec", "-acodec", "-scodec")
+            if is_codec and value in known and value not in encoders:
+                raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {value}")
+
+
+def _output_options(output: OutputArguments, file_type: FileType) -> list[str]:
+    """The caller's, then ours: last wins, and where defaults differ between versions of FFmpeg they are said."""
+    options = [token for pair in output.options for token in pair if token is not None]
+    if file_type.has_video and not output.has("-vn", "-fps_mode"):
+        options += ["-fps_mode", "cfr" if output.has("-r") else "vfr"]
+    options += [] if output.has("-sn") or _wants_subtitles(output, file_type) else ["-sn"]
+    options += [] if output.has("-dn") else ["-dn"]
+    return [*options, "-map_metadata", "-1", "-map_chapters", "-1"]
+
+
+def _wants_subtitles(output: OutputArguments, file_type: FileType) -> bool:
+    names_them = output.has("-scodec") or any(option.startswith(("-c:s", "-codec:s")) for option, _ in output.options)
+    maps_them = any(option == "-map" and ":s" in (value or "") for option, value in output.options)
+    return names_them or maps_them or not file_type.decodable
+
+
+def _expected(path: str, file_name: str, file_type: FileType) -> Expected:
+    return Expected(
+        path=path,
+        file_name=file_name,
+        media_type=file_type.media_type,
+        formats=file_type.formats,
+        decodable=file_type.decodable,
+    )
+
+
+def _duration(parsed: Arguments, inputs: Mapping[str, MediaInfo]) -> timedelta | None:
+    """Of what will be encoded, as far as it can be told: what progress counts to. Filters that change time are not
+    counted.
+    """
+    lengths = [_input_length(each, inputs[each.name]) for each in parsed.inputs]
+    known = [length for length in lengths if length is not None]
+    longest = max(known, default=None) if len(known) == len(lengths) else None
+    wanted = [_output_length(output, longest) for output in parsed.outputs]
+    if any(length is None for length in wanted):
+        return None
+    return timedelta(seconds=max(0.0, *(length for length in wanted if length is not None), 0.0))
+
+
+def _input_length(each: InputArguments, info: MediaInfo) -> float | None:
+    options = {name: time_seconds(value) for name, value in each.options}
+    start = options.get("-ss", 0.0)
+    limits = [options["-t"]] if "-t" in options else []
+    limits += [options["-to"] - start] if "-to" in options else []
+    limits += [info.duration.total_seconds() - start] if info.duration is not None else []
+    return min(limits, default=None)
+
+
+def _output_length(output: OutputArguments, longest: float | None) -> float | None:
+    start = _time(output, "-ss") or 0.0
+    limits = [limit for limit in (_time(output, "-t"),) if limit is not None]
+    end = _time(output, "-to")
+    limits += [end - start] if end is not None else []
+    limits += [longest - start] if longest is not None else []
+    return min(limits, default=None)
+
+
+def _time(output: OutputArguments, name: str) -> float | None:
+    value = output.value(name)
+    return None if value is None else time_seconds(value)

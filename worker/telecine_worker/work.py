@@ -1,0 +1,240 @@
+"""The work of one attempt up to where everything is verified and staged, and nothing is visible."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import ParamSpec, TypeVar
+
+from telecine.v1 import media_pb2
+
+from telecine_worker.failure import permanent
+from telecine_worker.ffmpeg.expected import Expected
+from telecine_worker.ffmpeg.media_info import MediaInfo
+from telecine_worker.ffmpeg.probe import probe
+from telecine_worker.ffmpeg.process import Usage
+from telecine_worker.ffmpeg.progress import Block, Meter, Phase, Snapshot, Stage
+from telecine_worker.ffmpeg.run import Surroundings, run_ffmpeg
+from telecine_worker.ffmpeg.stop_order import Stopped
+from telecine_worker.ffmpeg.verify import verify
+from telecine_worker.storage.locations import FileRoots
+from telecine_worker.storage.publishing import Publisher
+from telecine_worker.storage.sources import Source, open_source, sha256
+from telecine_worker.storage.staging import Staging, open_staging
+from telecine_worker.tasks import kinds
+from telecine_worker.tasks.plan import Plan, Step
+
+# Shares of what follows encoding, whose steps together are 1.
+VERIFYING_SHARE = 0.05
+UPLOADING_SHARE = 0.03
+PUBLISHING_SHARE = 0.02
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """One verified file, ready to be published."""
+
+    expected: Expected
+    info: MediaInfo | None
+    size_bytes: int
+    sha256: str
+
+
+async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run *call* in a thread, always to its end: a cancellation is passed on after it, so that nothing it made is lost."""
+    work = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        raise
+
+
+class Work:
+    """One after the other: fetch, probe, plan, run, verify, prepare. :meth:`close` gives back what is open.
+
+    *staging_name* also marks the child processes. Each method raises AttemptFailed, or Stopped once the order was
+    given.
+    """
+
+    def __init__(
+        self,
+        spec: media_pb2.JobSpec,
+        *,
+        roots: FileRoots,
+        around: Surroundings,
+        meter: Meter,
+        on_progress: Callable[[Snapshot], None],
+    ) -> None:
+        self._spec = spec
+        self._roots = roots
+        self._around = around
+        self._meter = meter
+        self._on_progress = on_progress
+        self._sources: dict[str, Source] = {}
+        self._open = ExitStack()
+        self._encoded_frames: int | None = None
+        self.staging: Staging | None = None
+        self.inputs: dict[str, MediaInfo] = {}
+        self.usage = Usage()
+
+    async def fetch(self) -> None:
+        """Open the inputs and compare their checksums."""
+        self.enter(Phase.FETCHING)
+        kinds.check_inputs(self._spec)
+        for name in sorted(self._spec.inputs):
+            await in_thread(self._open_source, name)
+            self.raise_if_stopped()
+        fds = [source.fd for source in self._sources.values()]
+        names = {_url(source): source.name for source in self._sources.values()}
+        self._around = replace(self._around, pass_fds=fds, names=names)
+
+    async def probe(self) -> None:
+        """Look at the inputs."""
+        self.enter(Phase.PROBING)
+        for name, source in self._sources.items():
+            probed = await probe(
+                self._around.toolchain,
+                source.fd,
+                name=f"input {name}",
+                marker=self._around.marker,
+                stop=self._around.stop,
+            )
+            self._add_usage(probed.usage)
+            self.inputs[name] = probed.info
+
+    async def run(self) -> Plan:
+        """Plan, make the staging folder, and run every step of the plan."""
+        plan = kinds.plan(self._spec.task, self.inputs, self._around.toolchain.encoders)
+        if not self._spec.HasField("output"):
+            raise permanent("OUTPUT_MISSING", "the task writes files, but the spec has no output")
+        await in_thread(self._open_staging)
+        stages = [_stage(step, plan) for step in plan.steps]
+        self._meter.plan([*stages, _VERIFYING, _UPLOADING, _PUBLISHING])
+        for step, stage in zip(plan.steps, stages, strict=True):
+            self._begin(stage)
+            await self._run_step(step)
+        return plan
+
+    async def verify(self, plan: Plan) -> list[MediaInfo | None]:
+        """Check every artifact, in the order of the plan."""
+        self._begin(_VERIFYING)
+        infos: list[MediaInfo | None] = []
+        for expected in plan.artifacts:
+            with self._staging.reading(expected.file_name, expected.path) as fd:
+                verified = await verify(
+                    self._around,
+                    fd,
+                    expected,
+                    encoded_frames=self._encoded_frames if expected.exact_streams else None,
+                    on_block=lambda _: None,
+                    on_usage=self._add_usage,
+                )
+            infos.append(verified.info)
+        return infos
+
+    async def prepare(self, plan: Plan, infos: list[MediaInfo | None], publisher: Publisher) -> list[Prepared]:
+        """Bring every artifact to disk, and take its checksum."""
+        self._begin(_UPLOADING)
+        prepared = []
+        for expected, info in zip(plan.artifacts, infos, strict=True):
+            prepared.append(await in_thread(self._prepare, expected, info, publisher))
+            self.raise_if_stopped()
+        return prepared
+
+    def begin_publishing(self) -> None:
+        """From here on things become visible."""
+        self._begin(_PUBLISHING)
+
+    def finish(self) -> None:
+        """Everything is visible."""
+        self._meter.published()
+        self._report()
+
+    def enter(self, phase: Phase) -> None:
+        """Begin a phase that is not part of the plan."""
+        self.raise_if_stopped()
+        self._meter.enter(phase)
+        self._report()
+
+    def raise_if_stopped(self) -> None:
+        """Between two steps."""
+        if self._around.stop.given:
+            raise Stopped
+
+    def close(self) -> None:
+        """Close the inputs and remove what is staged. Blocks: for a thread. Safe to repeat."""
+        self._open.close()
+        if self.staging is not None:
+            self.staging.discard()
+
+    @property
+    def _staging(self) -> Staging:
+        assert self.staging is not None  # noqa: S101 - run() comes first
+        return self.staging
+
+    def _begin(self, stage: Stage) -> None:
+        self.raise_if_stopped()
+        self._meter.begin(stage)
+        self._report()
+
+    def _report(self) -> None:
+        self._on_progress(self._meter.snapshot())
+
+    def _add_usage(self, usage: Usage) -> None:
+        self.usage = self.usage + usage
+
+    def _on_block(self, block: Block) -> None:
+        self._meter.update(block)
+        self._report()
+
+    def _open_source(self, name: str) -> None:
+        wanted = self._spec.inputs[name]
+        source = self._open.enter_context(open_source(self._roots, name=name, uri=wanted.uri))
+        self._sources[name] = source
+        if wanted.sha256:
+            source.check_sha256(wanted.sha256, lambda: self._around.stop.given)
+
+    def _open_staging(self) -> None:
+        self.staging = open_staging(self._roots, uri=self._spec.output.uri, name=self._around.marker)
+
+    async def _run_step(self, step: Step) -> None:
+        urls = {name: _url(source) for name, source in self._sources.items()}
+        ran = await run_ffmpeg(
+            self._around,
+            step.filled(urls),
+            doing=step.phase.value,
+            on_block=self._on_block,
+            on_usage=self._add_usage,
+            cwd=self._staging.cwd,
+        )
+        self._encoded_frames = ran.last.frame_count
+
+    def _prepare(self, expected: Expected, info: MediaInfo | None, publisher: Publisher) -> Prepared:
+        publisher.prepare(expected.file_name, expected.path)
+        with self._staging.reading(expected.file_name, expected.path) as fd:
+            digest = sha256(fd, lambda: self._around.stop.given)
+            size = os.fstat(fd).st_size
+        if digest is None:
+            raise Stopped
+        return Prepared(expected=expected, info=info, size_bytes=size, sha256=digest)
+
+
+_VERIFYING = Stage(phase=Phase.VERIFYING, weight=VERIFYING_SHARE)
+_UPLOADING = Stage(phase=Phase.UPLOADING, weight=UPLOADING_SHARE)
+_PUBLISHING = Stage(phase=Phase.PUBLISHING, weight=PUBLISHING_SHARE)
+
+
+def _stage(step: Step, plan: Plan) -> Stage:
+    total = sum(each.weight for each in plan.steps)
+    return Stage(phase=step.phase, weight=step.weight / total, duration=step.duration, frame_count=step.frame_count)
+
+
+def _url(source: Source) -> str:
+    return f"file:/proc/self/fd/{source.fd}"

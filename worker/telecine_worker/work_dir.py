@@ -1,0 +1,74 @@
+"""The folder a worker keeps between its lives: its id and its journal. One process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class WorkDirBusy(Exception):
+    """Another worker uses this folder."""
+
+
+class WorkDir:
+    """Locked from entering to leaving."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = self._open.enter_context((self._path / "lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._open.close()
+            raise WorkDirBusy(f"another worker uses {self._path}; give each its own TELECINE_WORK_DIR") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def worker_id(self) -> str:
+        """The id kept here; generated the first time."""
+        path = self._path / "worker-id"
+        if not path.exists():
+            made = path.with_suffix(".new")
+            made.write_text(f"worker-{uuid.uuid4().hex[:12]}\n")
+            made.replace(path)
+        return path.read_text().strip()
+
+    @property
+    def journal(self) -> Path:
+        """Where outcomes wait for their acknowledgement."""
+        path = self._path / "journal"
+        path.mkdir(exist_ok=True, mode=0o700)
+        return path
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Put *content* at *path* in one step, on disk when this returns."""
+    made = path.with_name(f".{path.name}.new")
+    with made.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    made.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Bring the folder's entries to disk."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
