@@ -95,6 +95,8 @@ def unavailable(error: Exception) -> StoreUnavailable:
 async def close(client: Redis) -> None:
     """Close every connection of *client*."""
     await client.aclose()
+    # The client leaves a pool that it was given open.
+    await client.connection_pool.aclose()
 
 
 def is_no_script(reply: Any) -> bool:

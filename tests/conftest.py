@@ -1,0 +1,27 @@
+"""For all tests: each carries the marker of its folder, and none sees the settings of the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(getattr(pytest.mark, folder))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings() -> Iterator[None]:
+    """Settings come from the tests alone; TELECINE_TEST_* choose what they run against."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith("TELECINE_") and not name.startswith("TELECINE_TEST_"):
+                patch.delenv(name)
+        yield

@@ -1,0 +1,77 @@
+"""Every state meets every verb, on a real server: what may happen does, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from support.store_bench import ACTIONS, STATES, Bench
+
+from telecine_scheduler.domain.job import NEXT, JobState
+
+# What each action makes of a job in each state. P is running and publishing. The rows are leases.md's transitions; where the
+# state stays the same the verb was refused, or had nothing to do.
+TABLE = """
+            W  Q  L  R  P  C  S  F  X
+accept      W  Q  R  R  R  C  S  F  X
+refuse      W  Q  Q  R  R  C  S  F  X
+renew       W  Q  R  R  R  C  S  F  X
+publish     W  Q  R  R  R  C  S  F  X
+succeed     W  Q  S  S  S  X  S  F  X
+permanent   W  Q  F  F  F  X  S  F  X
+retryable   W  Q  W  W  W  X  S  F  X
+crash       W  Q  Q  Q  Q  X  S  F  X
+give_back   W  Q  Q  Q  Q  X  S  F  X
+cancel      X  X  C  C  R  C  S  F  X
+expire      Q  Q  Q  Q  Q  X  S  F  X
+reclaim     W  Q  Q  Q  Q  X  S  F  X
+stale       W  Q  L  R  R  C  S  F  X
+"""
+
+
+def rows() -> list[tuple[str, str, str]]:
+    header, *lines = TABLE.strip().splitlines()
+    cells = [(action, *line) for action, *line in (line.split() for line in lines)]
+    return [(action, state, to) for action, *line in cells for state, to in zip(header.split(), line, strict=True)]
+
+
+@pytest.mark.parametrize(("action", "state", "to"), rows())
+async def test_a_verb_moves_a_job_only_as_the_table_says(bench: Bench, action: str, state: str, to: str) -> None:
+    """The table of transitions holds for every pair of state and verb."""
+    lease = await STATES[state](bench)
+    before = await bench.job()
+
+    await ACTIONS[action](bench, lease)
+
+    after = await bench.job()
+    assert JobState(to) is after.state
+    if after.state is not before.state and action not in {"succeed", "permanent", "retryable", "crash", "give_back"}:
+        # Outcomes may begin the attempt they end, so they take two steps.
+        assert after.state in NEXT[before.state]
+    assert after.revision >= before.revision
+
+
+@pytest.mark.parametrize(("action", "state", "to"), rows())
+async def test_a_verb_sent_twice_does_what_it_did_once(bench: Bench, action: str, state: str, to: str) -> None:
+    """Every call may be repeated: the second time changes nothing more."""
+    lease = await STATES[state](bench)
+    await ACTIONS[action](bench, lease)
+    once = await bench.job()
+
+    await ACTIONS[action](bench, lease)
+
+    twice = await bench.job()
+    assert (once.state, once.attempt_count, once.result) == (twice.state, twice.attempt_count, twice.result)
+
+
+@pytest.mark.parametrize("state", ["S", "F", "X"])
+async def test_a_finished_job_is_purged_after_its_retention(bench: Bench, state: str) -> None:
+    """T17: the record and everything of it goes, and the sweep says so."""
+    await STATES[state](bench)
+    bench.advance(timedelta(days=8))
+
+    swept = await bench.store.sweep()
+
+    assert 1 == swept.purged
+    assert [] == [key for key in bench.client.keys("*") if b":j:" in key or b":s:" in key or b":x:" in key]
+
