@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,6 +48,9 @@ POLL_PERIOD = timedelta(seconds=1)
 MEASURE_PERIOD = timedelta(seconds=2)
 AT_ONCE = timedelta()
 CLOSE_SECONDS = 5.0
+
+# Called with the addresses of gRPC and of the metrics.
+OnReady = Callable[[Address, Address], None]
 
 
 @dataclass(slots=True)
@@ -113,10 +116,9 @@ class Scheduler:
         self._clients.append(client)
         return client
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or Ctrl-C. Raises UnfitStore where the store must not be used."""
-        stop, ended = asyncio.Event(), asyncio.Event()
-        stop_on_signals(stop)
+    async def run(self, stop: asyncio.Event, on_ready: OnReady) -> None:
+        """Serve until *stop*. Raises UnfitStore, in a group, where the store must not be used."""
+        ended = asyncio.Event()
         async with AsyncExitStack() as stack:
             for client in self._clients:
                 stack.push_async_callback(close, client)
@@ -130,7 +132,7 @@ class Scheduler:
             # The lanes end last, because everything else answers through them.
             await run_until(
                 ended,
-                serve=self._serve(stop, ended, address, endpoint.address),
+                serve=self._serve(stop, ended, lambda: on_ready(address, endpoint.address)),
                 durable=self._durable.run(),
                 fast=self._fast.run(),
                 health=every(SWEEP_PERIOD, self._show_health),
@@ -146,14 +148,14 @@ class Scheduler:
         port = self._server.add_insecure_port(str(listen))
         return Address(host=listen.host, port=port)
 
-    async def _serve(self, stop: asyncio.Event, ended: asyncio.Event, grpc: Address, metrics: Address) -> None:
+    async def _serve(self, stop: asyncio.Event, ended: asyncio.Event, on_ready: Callable[[], None]) -> None:
         checks = asyncio.create_task(self._check())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({checks, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if checks.done():
             checks.result()
-            log.info("scheduler ready", scheduler=self._name, grpc=str(grpc), metrics=str(metrics))
-            print(f"ready grpc={grpc} metrics={metrics}", flush=True)  # noqa: T201 - other tools read it
+            log.info("scheduler ready", scheduler=self._name)
+            on_ready()
         checks.cancel()
         await stopped
         await self._drain()
@@ -204,9 +206,10 @@ class Scheduler:
 
 async def run(config: Config) -> int:
     """Run one scheduler; the exit code."""
-    scheduler = Scheduler(config)
+    stop = asyncio.Event()
+    stop_on_signals(stop)
     try:
-        await scheduler.run()
+        await Scheduler(config).run(stop, _say_ready)
     except OSError as error:
         return _refuse(str(error))
     except RuntimeError as error:
@@ -220,6 +223,10 @@ async def run(config: Config) -> int:
             raise
         return _refuse(str(unfit.exceptions[0]))
     return 0
+
+
+def _say_ready(grpc: Address, metrics: Address) -> None:
+    print(f"ready grpc={grpc} metrics={metrics}", flush=True)  # noqa: T201 - other tools read it
 
 
 def _refuse(message: str) -> int:

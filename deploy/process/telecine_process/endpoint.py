@@ -15,6 +15,10 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from telecine_process.addresses import Address
 
 
+# How soon the thread notices that it should end.
+POLL_SECONDS = 0.05
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
@@ -42,7 +46,9 @@ class Endpoint:
         server = _SixServer if ":" in address.host else _Server
         self._server = make_server(address.host, address.port, self._answer, server, _SilentHandler)
         self.address = Address(host=address.host, port=self._server.server_port)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="endpoint", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(POLL_SECONDS,), name="endpoint", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -11,6 +11,7 @@ import pytest
 import redis
 from support.invariants import Keyspace
 from support.redis_server import RedisServer
+from support.running_scheduler import Running, running_scheduler
 from support.store_bench import WORKER, Bench
 
 from telecine_scheduler.domain.lease import Times
@@ -59,4 +60,12 @@ async def bench(redis_server: RedisServer, client: redis.Redis) -> AsyncIterator
     await asyncio.gather(*running, return_exceptions=True)
     for each in redis_clients:
         await close(each)
+    assert [] == Keyspace(client).violations()
+
+
+@pytest.fixture
+async def scheduler(redis_server: RedisServer, client: redis.Redis) -> AsyncIterator[Running]:
+    """A whole scheduler. Ends with the invariants checked."""
+    async with asyncio.timeout(60), running_scheduler(redis_server.url) as running:
+        yield running
     assert [] == Keyspace(client).violations()
