@@ -17,7 +17,7 @@ def time_of(number: int) -> datetime:
 
 def number_of(time: datetime) -> int:
     """The store's clock number for a time."""
-    return round((time - EPOCH) / timedelta(microseconds=1))
+    return (time - EPOCH) // timedelta(microseconds=1)
 
 
 class JobState(enum.StrEnum):

@@ -1,0 +1,72 @@
+"""Specs: secrets, equality, and what the queue takes from them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.running_scheduler import a_spec
+
+from telecine.v1 import media_pb2
+from telecine_scheduler.domain.job import JobName
+from telecine_scheduler.rpc.specs import differing_fields, digest, redacted, to_submission
+
+NAME = JobName(tenant="default", job_id="job")
+SECRET = media_pb2.Input(uri="https://user:word@host/in.mp4?token=hidden#part", headers={"Authorization": "hidden"})
+
+
+def test_a_redacted_spec_has_no_secrets() -> None:
+    """Header values, queries, fragments and user names go; the rest stays."""
+    spec = a_spec(inputs={"in": SECRET}, output=media_pb2.Output(uri="s3://bucket/out?key=hidden"))
+
+    shown = redacted(spec)
+
+    assert ("https://host/in.mp4", {"Authorization": ""}) == (shown.inputs["in"].uri, dict(shown.inputs["in"].headers))
+    assert "hidden" not in str(shown)
+    assert "word" not in str(shown)
+    assert "hidden" in spec.inputs["in"].uri
+
+
+def test_specs_that_differ_in_secrets_are_equal() -> None:
+    """A fresh token is not another job."""
+    fresh = media_pb2.Input(uri="https://host/in.mp4?token=fresh", headers={"Authorization": "fresh"})
+    one, other = a_spec(inputs={"in": SECRET}), a_spec(inputs={"in": fresh})
+
+    assert digest(one) == digest(other)
+    assert () == differing_fields(one.SerializeToString(), other.SerializeToString())
+
+
+def test_specs_that_differ_say_where() -> None:
+    """Dotted names down to the field; one that is set and one that is not differ as well."""
+    one, other = a_spec(), a_spec(priority=0)
+    other.task.transcode.video.crf = 20
+
+    assert ("spec.task.transcode.video.crf", "spec.priority") == differing_fields(
+        one.SerializeToString(), other.SerializeToString()
+    )
+
+
+@given(st.permutations(["a", "b", "c", "d"]))
+def test_the_order_of_a_map_makes_no_difference(names: list[str]) -> None:
+    """Equal when parsed is equal, however it was serialized."""
+    one, other = a_spec(), a_spec()
+    for name in sorted(names):
+        one.labels[name] = "x"
+    for name in names:
+        other.labels[name] = "x"
+
+    assert digest(one) == digest(other)
+
+
+def test_defaults_are_filled_in() -> None:
+    """Queue default, priority 50, one unit, three attempts, a day and a week."""
+    job = to_submission(NAME, a_spec())
+
+    assert ("default", 1, 50, 0) == (job.job_class.queue, job.job_class.units, job.priority, job.not_before)
+    assert (3, timedelta(hours=24), timedelta(days=7)) == (job.retry.max_attempts, job.retention.done, job.retention.failed)
+
+
+def test_a_priority_of_zero_is_not_the_default() -> None:
+    """0 is the lowest, and absent is 50."""
+    assert 0 == to_submission(NAME, a_spec(priority=0)).priority
