@@ -50,9 +50,7 @@ async def bench(redis_server: RedisServer, client: redis.Redis) -> AsyncIterator
         losses=Losses(failure=b"lost", short=b"lost"),
     )  # fmt: skip
     await store.register(WORKER)
-    # The first sweep of a store freezes leases for a TTL; these tests are about the time after.
     await store.sweep()
-    client.hset(f"{prefix()}meta", "frozen_until", 0)
     async with asyncio.timeout(30):
         yield Bench(store=store, client=client, classes=ClassTable(redis_clients[2], prefix()), times=times)
     for task in running:

@@ -221,8 +221,6 @@ async def test_a_stream_begins_with_hello(scheduler: Running) -> None:
 async def test_a_worker_that_vanishes_loses_its_job_within_the_grace(redis_server: RedisServer, client: object) -> None:
     """The stream broke and nobody came back: after the reconnect grace another worker has the job."""
     async with asyncio.timeout(30), running_scheduler(redis_server.url, reconnect_grace=timedelta(milliseconds=300)) as scheduler:
-        # The first sweep of an empty store freezes leases for a TTL: as after an outage.
-        client.hset("telecine:{p0}:meta", "frozen_until", 0)  # type: ignore[attr-defined]
         await scheduler.submit()
         async with ScriptedWorker(scheduler.address) as worker:
             await worker.welcome()

@@ -14,7 +14,8 @@ local scheduler, alive, gap, ttl, failure, short = arg(), number(), number(), nu
 local function frozen()
   local beat = call('HMGET', P .. 'meta', 'beat', 'frozen_until')
   local until_us = count(beat[2])
-  if not beat[1] or NOW - tonumber(beat[1]) > gap then
+  local unswept = not beat[1] or NOW - tonumber(beat[1]) > gap
+  if unswept and call('ZCARD', P .. 'lease') > 0 then
     until_us = NOW + ttl
     call('HSET', P .. 'meta', 'frozen_until', int(until_us))
   end
