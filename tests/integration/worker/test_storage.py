@@ -1,0 +1,297 @@
+"""Storage on a real file system: nothing outside the roots is read or written, files are whole or absent."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from telecine_worker.failure import AttemptFailed, FailureKind
+from telecine_worker.storage import beneath, publishing
+from telecine_worker.storage.locations import FileRoots, check_relative
+from telecine_worker.storage.publishing import Publisher, WindowOver
+from telecine_worker.storage.sources import open_source
+from telecine_worker.storage.staging import Staging, open_staging
+
+NAME = "t~job~1~7"
+
+
+def yes() -> bool:
+    """The lease holds."""
+    return True
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root beside a secret that must stay out of reach."""
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "root" / "sub").mkdir(parents=True)
+    (tmp_path / "root" / "good.mp4").write_text("good")
+    return tmp_path / "root"
+
+
+def refusal(root: Path, uri: str) -> tuple[FailureKind, str]:
+    """How an input at *uri* is refused."""
+    with pytest.raises(AttemptFailed) as error, open_source(FileRoots([root]), name="main", uri=uri):
+        raise AssertionError("it was opened")
+    return error.value.failure.kind, error.value.failure.reason
+
+
+def test_a_file_below_the_root_is_read(root):
+    """With and without percent signs, with localhost as host."""
+    (root / "sub" / "ä b#.mp4").write_text("good")
+    for uri in ((root / "good.mp4").as_uri(), f"file://localhost{root}/good.mp4", (root / "sub" / "ä b#.mp4").as_uri()):
+        with open_source(FileRoots([root]), name="main", uri=uri) as source:
+            assert b"good" == os.pread(source.fd, 10, 0)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{root}/../secret",
+        "{root}/sub/../../secret",
+        "{root}/%2e%2e/secret",
+        "{root}%2f..%2fsecret",
+        "/etc/passwd",
+        "{root}x",
+    ],
+)
+def test_a_path_out_of_the_root_is_refused(root, path):
+    """Dots, encoded or not, other places, and a neighbour whose name begins alike."""
+    assert (FailureKind.PERMANENT, "PATH_NOT_ALLOWED") == refusal(root, "file://" + path.format(root=root))
+
+
+@pytest.mark.parametrize("link", ["link", "sub/link", "links/secret", "absolute"])
+def test_symbolic_links_are_refused(root, link, tmp_path):
+    """To a file, from below, through a folder, absolute: even to a file inside the root."""
+    (root / "link").symlink_to("good.mp4")
+    (root / "sub" / "link").symlink_to("../../secret")
+    (root / "links").symlink_to("..")
+    (root / "absolute").symlink_to(tmp_path / "secret")
+    assert (FailureKind.PERMANENT, "PATH_NOT_ALLOWED") == refusal(root, (root / link).as_uri())
+
+
+def test_what_is_no_regular_file_is_refused_at_once(root):
+    """A FIFO without a writer does not block; folders, sockets and the root itself are no files."""
+    os.mkfifo(root / "fifo")
+    for path in ("fifo", "sub", "."):
+        assert (FailureKind.PERMANENT, "INPUT_UNREADABLE") == refusal(root, f"file://{root}/{path}".removesuffix("/."))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *(
+            "http://h/x",
+            "file:relative",
+            "file://host/x",
+            "file:///x?y",
+            "file:///x#y",
+            "file:///a//b",
+            "file:///a/./b",
+        ),
+        *("file:///a%00b", "FILE", "concat:/a|/b", "subfile,,:/x", "pipe:0", "data:,x", "file:///" + "a" * 5000),
+    ],
+)
+def test_a_uri_that_is_no_plain_file_is_refused(root, uri):
+    """Other schemes, hosts, queries, fragments, empty and dotted parts, NUL."""
+    assert (FailureKind.PERMANENT, "PATH_NOT_ALLOWED") == refusal(root, uri)
+
+
+def test_without_roots_everything_is_refused(root):
+    """The default: no file:// at all."""
+    with pytest.raises(AttemptFailed, match="none are configured"):
+        open_source(FileRoots([]), name="main", uri=(root / "good.mp4").as_uri())
+
+
+def test_the_checksum_of_a_query_never_reaches_a_message(root):
+    """A URI with a secret in its query is refused without quoting it."""
+    with pytest.raises(AttemptFailed) as error:
+        open_source(FileRoots([root]), name="main", uri=f"file://{root}/good.mp4?token=hunter2")
+    assert "hunter2" not in str(error.value)
+
+
+def test_the_opened_file_stays_what_it_was(root, tmp_path):
+    """Replacing the path by a link after it was opened changes nothing for the reader."""
+    with open_source(FileRoots([root]), name="main", uri=(root / "good.mp4").as_uri()) as source:
+        (root / "good.mp4").unlink()
+        (root / "good.mp4").symlink_to(tmp_path / "secret")
+        assert "good" == Path(f"/proc/self/fd/{source.fd}").read_text()
+
+
+@pytest.mark.parametrize("opener", [beneath.open_beneath, beneath.walk])
+def test_both_ways_to_open_give_the_same_answers(root, opener: Callable[[int, Sequence[str], int], int]):
+    """The kernel's one call and the walk in its place: what passes and what is refused, and how."""
+    (root / "links").symlink_to("sub")
+    (root / "sub" / "deep.mp4").write_text("deep")
+    directory = os.open(root, os.O_RDONLY)
+    answers = []
+    for parts in (("good.mp4",), ("sub", "deep.mp4"), ("links", "deep.mp4"), ("links",), ("none",), ("good.mp4", "x")):
+        try:
+            os.close(opener(directory, parts, os.O_RDONLY))
+            answers.append("opened")
+        except OSError as error:
+            answers.append(os.strerror(error.errno or 0))
+    os.close(directory)
+    loop = "Too many levels of symbolic links"
+    assert ["opened", "opened", loop, loop, "No such file or directory", "Not a directory"] == answers
+
+
+@pytest.fixture
+def staging(root: Path) -> Staging:
+    """A staging with two files in it."""
+    made = open_staging(FileRoots([root]), uri=f"file://{root}/new/out", name=NAME)
+    for name in ("out-0.mp4", "out-1.mp4"):
+        Path(made.cwd, name).write_text(name)
+    return made
+
+
+def test_staging_is_private_and_beside_the_target(root, staging):
+    """<output>/.telecine/<name>/, for nobody else; the output directory was made."""
+    folder = root / "new/out/.telecine" / NAME
+    assert (folder.stat().st_mode & 0o777, folder.parent.stat().st_mode & 0o777) == (0o700, 0o700)
+    assert folder == Path(staging.cwd).resolve()
+
+
+def test_an_output_through_a_link_is_refused(root, tmp_path):
+    """Neither the output directory nor a folder on the way may be a symbolic link."""
+    (root / "out").symlink_to(tmp_path)
+    for path in ("out", "out/deeper"):
+        with pytest.raises(AttemptFailed, match="PATH_NOT_ALLOWED"):
+            open_staging(FileRoots([root]), uri=f"file://{root}/{path}", name=NAME)
+    assert ["root", "secret"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_discarding_removes_what_is_its_own(root, staging):
+    """The attempt's folder and the empty folder of stagings go; another attempt's stays."""
+    staging.discard()
+    staging.discard()
+    assert [] == sorted(path.name for path in (root / "new/out").iterdir())
+    first = open_staging(FileRoots([root]), uri=f"file://{root}/new/out", name=NAME)
+    second = open_staging(FileRoots([root]), uri=f"file://{root}/new/out", name="t~job~1~8")
+    first.discard()
+    assert ["t~job~1~8"] == [path.name for path in (root / "new/out/.telecine").iterdir()]
+    second.discard()
+
+
+def test_stagings_that_come_and_go_do_not_disturb_each_other(root):
+    """Eight threads open and discard in one output at once: nobody fails, nothing is left."""
+    errors: list[BaseException] = []
+
+    def come_and_go(number: int) -> None:
+        try:
+            for turn in range(20):
+                open_staging(FileRoots([root]), uri=f"file://{root}/out", name=f"t~j{number}~1~{turn}").discard()
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=come_and_go, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [] == errors
+    assert [] == list((root / "out").iterdir())
+
+
+def test_publishing_replaces_in_one_step(root, staging):
+    """What was there is replaced, folders on the way are made, the staged file is gone from staging."""
+    (root / "new/out/a").mkdir()
+    (root / "new/out/a/x.mp4").write_text("old")
+    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=yes)
+    publisher.prepare("out-0.mp4", "a/x.mp4")
+    publisher.publish("out-0.mp4", "a/x.mp4")
+    publisher.publish("out-1.mp4", "b/c/y.mp4")
+    assert "out-0.mp4" == (root / "new/out/a/x.mp4").read_text()
+    assert "out-1.mp4" == (root / "new/out/b/c/y.mp4").read_text()
+    assert [] == list(Path(staging.cwd).iterdir())
+
+
+def test_publishing_stops_when_the_window_is_over(root, staging):
+    """Not allowed: nothing becomes visible; allowed again: it does."""
+    allowed = False
+    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=lambda: allowed)
+    with pytest.raises(WindowOver):
+        publisher.publish("out-0.mp4", "x.mp4")
+    assert not (root / "new/out/x.mp4").exists()
+    allowed = True
+    publisher.publish("out-0.mp4", "x.mp4")
+    assert (root / "new/out/x.mp4").exists()
+
+
+def test_publishing_through_a_link_is_refused(root, staging, tmp_path):
+    """A folder of the target that is a link leads nowhere; a file that is a link is replaced, not followed."""
+    (root / "new/out/a").symlink_to(tmp_path)
+    (root / "new/out/b").symlink_to(tmp_path / "secret")
+    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=yes)
+    with pytest.raises(AttemptFailed, match="PATH_NOT_ALLOWED"):
+        publisher.publish("out-0.mp4", "a/x.mp4")
+    publisher.publish("out-0.mp4", "b")
+    assert "out-0.mp4" == (root / "new/out/b").read_text()
+    assert "secret" == (tmp_path / "secret").read_text()
+
+
+def test_fail_takes_back_what_it_published(root, staging):
+    """The second of two files appears meanwhile: the first is taken back, the foreign one stays."""
+    publisher = Publisher(staging, replace=False, per_attempt=False, allowed=yes)
+    publisher.check_free(["x.mp4", "y.mp4"])
+    publisher.publish("out-0.mp4", "x.mp4")
+    (root / "new/out/y.mp4").write_text("foreign")
+    with pytest.raises(AttemptFailed, match="OUTPUT_EXISTS"):
+        publisher.publish("out-1.mp4", "y.mp4")
+    assert not (root / "new/out/x.mp4").exists()
+    assert "foreign" == (root / "new/out/y.mp4").read_text()
+
+
+def test_a_new_name_is_never_taken_over(tmp_path, monkeypatch):
+    """With and without renameat2: an existing file stays, a free name is taken."""
+    directory = os.open(tmp_path, os.O_RDONLY)
+
+    class NoRename:
+        @staticmethod
+        def renameat2(*_: object) -> int:
+            publishing.ctypes.set_errno(22)
+            return -1
+
+    for libc in (publishing._libc, NoRename):
+        monkeypatch.setattr(publishing, "_libc", libc)
+        (tmp_path / "a").write_text("a")
+        (tmp_path / "there").write_text("there")
+        with pytest.raises(FileExistsError):
+            publishing.rename_new("a", "there", directory, directory)
+        publishing.rename_new("a", "free", directory, directory)
+        assert "there" == (tmp_path / "there").read_text()
+        (tmp_path / "free").unlink()
+    os.close(directory)
+
+
+def test_a_directory_in_the_place_of_a_file_is_a_clear_failure(root, staging):
+    """OUTPUT_EXISTS, for good; the directory stays."""
+    (root / "new/out/x.mp4").mkdir()
+    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=yes)
+    with pytest.raises(AttemptFailed) as error:
+        publisher.publish("out-0.mp4", "x.mp4")
+    assert (FailureKind.PERMANENT, "OUTPUT_EXISTS") == (error.value.failure.kind, error.value.failure.reason)
+
+
+def test_a_late_attempt_finds_nothing_to_rename(root, staging):
+    """A newer attempt removes the older staging: the late rename publishes nothing."""
+    newer = open_staging(FileRoots([root]), uri=f"file://{root}/new/out", name="t~job~1~8")
+    newer.remove_older()
+    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=yes)
+    with pytest.raises(AttemptFailed, match="STAGING_LOST"):
+        publisher.publish("out-0.mp4", "x.mp4")
+    assert not (root / "new/out/x.mp4").exists()
+    newer.discard()
+
+
+@pytest.mark.parametrize(
+    "path", ["../x.mp4", "a/../../x.mp4", "a//x.mp4", "/x.mp4", "x/", ".", "", ".telecine/x.mp4", "a" * 1025]
+)
+def test_a_path_that_leaves_the_output_is_refused(path):
+    """Before anything is encoded; the folder of stagings is no place for results."""
+    with pytest.raises(AttemptFailed, match="PATH_NOT_ALLOWED"):
+        check_relative(path)

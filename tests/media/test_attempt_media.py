@@ -1,0 +1,226 @@
+"""The life of an attempt around real FFmpeg: how it is stopped, what it leaves, how it asks before it publishes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telecine_worker.attempt import Attempt, Permission
+from telecine_worker.failure import FailureKind
+from telecine_worker.ffmpeg.progress import Phase
+from telecine_worker.outcome import Abandoned, Cancelled, Failed, Returned, StopReason, Succeeded
+
+GRACE = timedelta(seconds=5)
+SLOW = {"transcode": {"input": "main", "path": "o.mp4", "video": {"codec": "h264", "preset": "veryslow"}}}
+QUICK = {"transcode": {"input": "main", "path": "o.mp4", "video": {"codec": "h264", "preset": "ultrafast"}}}
+
+
+def processes(marker: str) -> list[int]:
+    """Every process whose environment holds the marker of an attempt."""
+    wanted = f"TELECINE_ATTEMPT={marker}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if wanted in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+async def until(condition: Any) -> None:
+    """Waits until *condition()* holds; fails after ten seconds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def long_film(clips):
+    """Takes far longer to encode than any of these tests."""
+    return clips.make(
+        "long.mp4",
+        *("-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30:duration=60"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"),
+    )
+
+
+async def begun(studio: Any, attempt: Attempt) -> asyncio.Task[Any]:
+    """Runs *attempt* until FFmpeg encodes."""
+    task = asyncio.create_task(attempt.run())
+    await until(lambda: any(s.phase is Phase.ENCODING and s.frame_count for s in studio.snapshots))
+    return task
+
+
+@pytest.mark.parametrize(
+    ("reasons", "end"),
+    [
+        ([StopReason.CANCELLED], Cancelled),
+        ([StopReason.LEASE_LOST], Abandoned),
+        ([StopReason.DRAINED], Returned),
+        ([StopReason.DRAINED, StopReason.CANCELLED], Cancelled),
+        ([StopReason.LEASE_LOST, StopReason.DRAINED], Abandoned),
+    ],
+)
+async def test_a_stopped_attempt_leaves_nothing(studio, long_film, reasons, end):
+    """Its end says why, FFmpeg is gone (and was there before), nothing is published and nothing stays staged."""
+    attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}))
+    task = await begun(studio, attempt)
+    marker = f"t~job-1~1~{studio.token}"
+    assert 1 == len(processes(marker))
+    for reason in reasons:
+        attempt.stop(reason, GRACE)
+    ended = await asyncio.wait_for(task, 10)
+    assert end is type(ended)
+    assert [] == processes(marker)
+    assert [] == studio.left()
+    assert ended.usage.cpu > timedelta(0)
+
+
+async def test_a_cancelled_task_leaves_nothing(studio, long_film):
+    """Cancelling the task that runs an attempt ends FFmpeg and removes what was staged before it comes back."""
+    attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}))
+    task = await begun(studio, attempt)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [] == processes(f"t~job-1~1~{studio.token}")
+    assert [] == studio.left()
+
+
+async def test_ffmpeg_that_stands_still_is_ended(studio, long_film):
+    """A stopped FFmpeg makes no progress and uses nothing: after the stall timeout it is a retryable failure."""
+    attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}, limits={"stallTimeout": "1s"}))
+    task = await begun(studio, attempt)
+    (pid,) = processes(f"t~job-1~1~{studio.token}")
+    os.kill(pid, 19)
+    ended = await asyncio.wait_for(task, 10)
+    assert isinstance(ended, Failed)
+    assert (FailureKind.RETRYABLE, "STALLED") == (ended.failure.kind, ended.failure.reason)
+
+
+async def test_ffmpeg_killed_by_somebody_else_is_a_crash(studio, long_film):
+    """A signal that was not ours is a crash, with the signal as exit code."""
+    attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}))
+    task = await begun(studio, attempt)
+    (pid,) = processes(f"t~job-1~1~{studio.token}")
+    os.kill(pid, 9)
+    ended = await asyncio.wait_for(task, 10)
+    assert isinstance(ended, Failed)
+    assert (FailureKind.CRASH, "FFMPEG_CRASHED", -9) == (
+        ended.failure.kind,
+        ended.failure.reason,
+        ended.failure.exit_code,
+    )
+
+
+@pytest.mark.parametrize("limit", ["softRunTimeout", "hardRunTimeout"])
+async def test_a_run_limit_is_a_deadline(studio, long_film, limit):
+    """Past its time limit an attempt fails with kind DEADLINE, naming the limit."""
+    ended = await studio.run(SLOW, {"main": long_film}, limits={limit: "0.7s"})
+    assert isinstance(ended, Failed)
+    assert (FailureKind.DEADLINE, "RUN_TIMEOUT") == (ended.failure.kind, ended.failure.reason)
+    assert "run_timeout" in ended.failure.message
+    assert [] == studio.left()
+
+
+async def test_nothing_is_visible_before_the_permission(studio, clips):
+    """When the question is asked all is staged and nothing published; a refusal leaves nothing."""
+    seen = []
+
+    async def refuse() -> Permission:
+        seen.append(studio.left())
+        return Permission(allowed=False, refusal=StopReason.CANCELLED)
+
+    attempt = studio.attempt(studio.spec(QUICK, {"main": clips.film(size="64x64", seconds=1)}), refuse)
+    ended = await attempt.run()
+    assert Cancelled is type(ended)
+    assert [[".telecine", ".telecine/t~job-1~1~2", ".telecine/t~job-1~1~2/out-0.mp4"]] == seen
+    assert [] == studio.left()
+
+
+async def test_a_permission_that_is_over_is_asked_for_again(studio, clips):
+    """With a deadline in the past nothing is published; the next permission publishes."""
+    deadlines = [time.clock_gettime(time.CLOCK_BOOTTIME) - 1, time.clock_gettime(time.CLOCK_BOOTTIME) + 60]
+    seen = []
+
+    async def ask() -> Permission:
+        seen.append((studio.output / "o.mp4").exists())
+        return Permission(allowed=True, deadline=deadlines.pop(0))
+
+    attempt = studio.attempt(studio.spec(QUICK, {"main": clips.film(size="64x64", seconds=1)}), ask)
+    assert isinstance(await attempt.run(), Succeeded)
+    assert [False, False] == seen
+    assert (studio.output / "o.mp4").exists()
+
+
+async def test_a_lease_lost_while_asking_publishes_nothing(studio, clips):
+    """The question may never be answered: losing the lease ends the waiting."""
+    asked = asyncio.Event()
+
+    async def never() -> Permission:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    attempt = studio.attempt(studio.spec(QUICK, {"main": clips.film(size="64x64", seconds=1)}), never)
+    task = asyncio.create_task(attempt.run())
+    await asyncio.wait_for(asked.wait(), 10)
+    attempt.stop(StopReason.LEASE_LOST, timedelta(0))
+    assert Abandoned is type(await asyncio.wait_for(task, 10))
+    assert [] == studio.left()
+
+
+async def test_a_defect_of_ours_is_a_failure_without_details(studio, clips):
+    """An unexpected exception becomes INTERNAL_ERROR naming its type only; nothing is left."""
+
+    async def broken() -> Permission:
+        raise LookupError("secret")
+
+    ended = await studio.attempt(studio.spec(QUICK, {"main": clips.film(size="64x64", seconds=1)}), broken).run()
+    assert isinstance(ended, Failed)
+    assert (FailureKind.UNKNOWN, "INTERNAL_ERROR") == (ended.failure.kind, ended.failure.reason)
+    assert "LookupError" in ended.failure.message
+    assert "secret" not in ended.failure.message
+    assert [] == studio.left()
+
+
+async def test_if_exists_fail_keeps_what_is_there(studio, clips):
+    """A file of somebody else stays as it is; one that the same job wrote before is replaced."""
+    film = clips.film(size="64x64", seconds=1)
+    studio.output.mkdir()
+    (studio.output / "o.mp4").write_text("mine")
+    output = {"uri": studio.output.as_uri(), "ifExists": "IF_EXISTS_FAIL"}
+    ended = await studio.run(QUICK, {"main": film}, output=output)
+    assert isinstance(ended, Failed)
+    assert (FailureKind.PERMANENT, "OUTPUT_EXISTS") == (ended.failure.kind, ended.failure.reason)
+    assert "mine" == (studio.output / "o.mp4").read_text()
+    (studio.output / "o.mp4").unlink()
+    await studio.succeed(QUICK, {"main": film}, output=output)
+    await studio.succeed(QUICK, {"main": film}, output=output)
+
+
+async def test_per_attempt_layout_puts_files_into_a_folder_of_the_attempt(studio, clips):
+    """The result points to a folder that no other attempt writes to."""
+    film = clips.film(size="64x64", seconds=1)
+    ended = await studio.succeed(
+        QUICK, {"main": film}, output={"uri": studio.output.as_uri(), "layout": "LAYOUT_PER_ATTEMPT"}
+    )
+    assert ["t~job-1~1~2", "t~job-1~1~2/o.mp4"] == studio.left()
+    assert "t~job-1~1~2/o.mp4" == ended.artifacts[0].path
+    assert ended.artifacts[0].uri == (studio.output / "t~job-1~1~2/o.mp4").as_uri()
+
+
+async def test_older_stagings_of_the_job_are_removed(studio, clips):
+    """Before it publishes, an attempt removes what older ones staged, and nobody else's."""
+    for name in ("t~job-1~1~1", "t~job-2~1~1", "t~job-1~1~99"):
+        (studio.output / ".telecine" / name).mkdir(parents=True)
+        (studio.output / ".telecine" / name / "out-0.mp4").touch()
+    await studio.succeed(QUICK, {"main": clips.film(size="64x64", seconds=1)})
+    assert ["t~job-1~1~99", "t~job-2~1~1"] == sorted(path.name for path in (studio.output / ".telecine").iterdir())

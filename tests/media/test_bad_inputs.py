@@ -1,0 +1,102 @@
+"""Inputs that cannot work: a permanent failure, a reason, and FFmpeg's own words; nothing is published."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telecine_worker.failure import FailureKind
+from telecine_worker.outcome import Failed, Succeeded
+
+TASK = {"transcode": {"input": "main", "path": "o.mp4", "video": {"codec": "h264", "preset": "ultrafast"}}}
+
+
+async def failure(studio: Any, inputs: dict[str, Any], task: dict[str, Any] = TASK, **rest: Any) -> Any:
+    """The failure of an attempt that has to fail and leave nothing."""
+    ended = await studio.run(task, inputs, **rest)
+    assert isinstance(ended, Failed), ended
+    assert [] == studio.left()
+    return ended.failure
+
+
+@pytest.mark.parametrize("content", [b"", b"no media at all\n" * 100, random.Random(1).randbytes(5000)])
+async def test_what_is_no_media_is_invalid(studio, tmp_path, content):
+    """Empty, text and noise fail for good, in FFmpeg's words."""
+    path = tmp_path / "in.mp4"
+    path.write_bytes(content)
+    found = await failure(studio, {"main": path})
+    assert (FailureKind.PERMANENT, "INPUT_INVALID") == (found.kind, found.reason)
+    assert "input main" in found.message
+    assert "/proc/" not in found.message + found.log_tail
+    assert "nvalid data found" in found.message
+
+
+async def test_a_missing_input_is_permanent(studio, tmp_path):
+    """What is not there is named, and not tried again."""
+    found = await failure(studio, {"main": tmp_path / "nothing.mp4"})
+    assert (FailureKind.PERMANENT, "INPUT_NOT_FOUND") == (found.kind, found.reason)
+    assert "nothing.mp4" in found.message
+
+
+async def test_an_input_outside_the_roots_is_refused(studio):
+    """A file that exists but lies elsewhere is PATH_NOT_ALLOWED."""
+    found = await failure(studio, {"main": Path("/etc/passwd")})
+    assert (FailureKind.PERMANENT, "PATH_NOT_ALLOWED") == (found.kind, found.reason)
+
+
+async def test_a_file_without_its_index_is_invalid(studio, clips, tmp_path):
+    """An MP4 that was cut before its moov cannot be read, and FFmpeg says so."""
+    late = clips.make("late.mp4", "-i", str(clips.film()), "-c", "copy", "-movflags", "0")
+    (tmp_path / "cut.mp4").write_bytes(late.read_bytes()[:20000])
+    found = await failure(studio, {"main": tmp_path / "cut.mp4"})
+    assert (FailureKind.PERMANENT, "INPUT_INVALID") == (found.kind, found.reason)
+    assert "moov atom not found" in found.message
+
+
+async def test_half_a_file_never_succeeds(studio, clips, tmp_path):
+    """FFmpeg ends with code 0 on the first half of a faststart MP4; the attempt does not."""
+    film = clips.film().read_bytes()
+    (tmp_path / "half.mp4").write_bytes(film[: len(film) // 2])
+    found = await failure(studio, {"main": tmp_path / "half.mp4"})
+    assert found.reason in ("VERIFICATION_FAILED", "INPUT_TRUNCATED", "INPUT_INVALID")
+
+
+async def test_a_missing_stream_is_permanent(studio, clips):
+    """Video is asked of a file that has sound only."""
+    sound = clips.make("sound.wav", "-f", "lavfi", "-i", "sine=duration=1")
+    found = await failure(studio, {"main": sound})
+    assert (FailureKind.PERMANENT, "INPUT_MISSING_STREAM") == (found.kind, found.reason)
+
+
+async def test_a_checksum_is_checked(studio, clips):
+    """The right SHA-256 passes; another one is refused before anything runs."""
+    film = clips.film(size="64x64", seconds=1)
+    digest = hashlib.sha256(film.read_bytes()).hexdigest()
+    spec = studio.spec(TASK, {"main": film})
+    spec.inputs["main"].sha256 = digest
+    assert isinstance(await studio.attempt(spec).run(), Succeeded)
+    (studio.output / "o.mp4").unlink()
+    spec.inputs["main"].sha256 = "0" * 64
+    ended = await studio.attempt(spec).run()
+    assert isinstance(ended, Failed)
+    found = ended.failure
+    assert (FailureKind.PERMANENT, "INPUT_CHECKSUM_MISMATCH") == (found.kind, found.reason)
+
+
+@pytest.mark.parametrize("inputs", [[], ["main", "other"]])
+async def test_inputs_are_all_there_and_all_used(studio, clips, inputs):
+    """A task that names an input the spec does not have, or a spec with one that nothing uses, is refused."""
+    found = await failure(studio, dict.fromkeys(inputs, clips.film()))
+    assert FailureKind.PERMANENT == found.kind
+    assert found.reason in ("INPUT_UNKNOWN", "INPUT_UNUSED")
+
+
+async def test_a_trim_past_the_end_is_refused(studio, clips):
+    """A seek past the end would make an empty file with code 0; it is refused before."""
+    task = {"transcode": {**TASK["transcode"], "trim": {"start": "100s"}}}
+    found = await failure(studio, {"main": clips.film()}, task)
+    assert (FailureKind.PERMANENT, "TRIM_OUT_OF_RANGE") == (found.kind, found.reason)

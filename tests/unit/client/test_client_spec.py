@@ -1,0 +1,122 @@
+"""Specs from JSON, dictionaries and builders, and job files."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from telecine.v1 import media_pb2
+from telecine_client import errors, job_spec, transcode
+from telecine_client.cli.exits import UsageError
+from telecine_client.cli.job_file import parse_job_file
+
+
+def test_a_message_is_taken_as_it_is() -> None:
+    """No copy, no change."""
+    spec = media_pb2.JobSpec(queue="fast")
+    assert spec is job_spec(spec)
+
+
+@pytest.mark.parametrize("spec", ['{"retryPolicy": {"maxAttempts": 5}}', {"retry_policy": {"max_attempts": 5}}])
+def test_proto_json_is_read_in_both_spellings(spec: Any) -> None:
+    """As text or as a dictionary."""
+    assert job_spec(spec).retry_policy.max_attempts == 5
+
+
+def test_every_unknown_field_is_named_with_its_path() -> None:
+    """In objects, maps and lists, all at once."""
+    spec = {
+        "inputs": {"a": {"uri": "file:///a", "url": "x"}},
+        "task": {"concat": {"clips": [{"input": "a"}, {"input": "a", "trimm": {}}]}},
+        "prio": 1,
+        "limits": {"hard_run_timeout": "5s"},
+    }
+    with pytest.raises(errors.InvalidRequest) as caught:
+        job_spec(spec)
+    fields = [violation.field for violation in caught.value.violations]
+    assert fields == ["spec.inputs[a].url", "spec.task.concat.clips[1].trimm", "spec.prio"]
+    assert all(field in str(caught.value) for field in fields)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("{", "no JSON"),
+        ("[]", "spec is a list"),
+        ({"limits": {"queue_timeout": "10"}}, "queue_timeout"),
+        ({"priority": "high"}, "priority"),
+        ({"output": {"if_exists": "MAYBE"}}, "MAYBE"),
+        ({"inputs": [1]}, "inputs"),
+    ],
+)
+def test_what_does_not_fit_is_refused_here(spec: Any, said: str) -> None:
+    """The message has the field or the value that is wrong."""
+    with pytest.raises(errors.InvalidRequest, match=said):
+        job_spec(spec)
+
+
+def test_transcode_builds_a_trimmed_task() -> None:
+    """Only what is given is set; an offset of 0 is one."""
+    spec = transcode(
+        "file:///in.mkv",
+        "file:///out",
+        "a.mp4",
+        audio=media_pb2.Audio(codec="aac"),
+        start=timedelta(),
+        end=timedelta(seconds=2),
+    )
+    task = spec.task.transcode
+    assert (spec.inputs[task.input].uri, spec.output.uri) == ("file:///in.mkv", "file:///out")
+    assert (task.HasField("video"), task.HasField("audio"), task.trim.HasField("start"), task.trim.end.seconds) == (
+        False,
+        True,
+        True,
+        2,
+    )
+    assert not transcode("file:///in.mkv", "file:///out", "a.mp4").task.transcode.HasField("trim")
+
+
+def test_a_job_file_may_be_json_or_yaml() -> None:
+    """The same job in both."""
+    as_yaml = parse_job_file("job_id: j1\ntenant: films\nspec:\n  queue: fast\n", "a.yaml")
+    as_json = parse_job_file('\n{"jobId": "j1", "tenant": "films",\t"spec": {"queue": "fast"}}', "a.json")
+    assert as_yaml == as_json
+    assert (as_json.job_id, as_json.tenant, as_json.spec.queue) == ("j1", "films", "fast")
+
+
+def test_uris_of_a_job_file_are_left_alone() -> None:
+    """Only what has no scheme is a local path."""
+    file = parse_job_file("spec: {inputs: {a: {uri: 's3://bucket/a'}}, output: {uri: 'gs://b/c'}}", "a.yaml")
+    assert (file.spec.inputs["a"].uri, file.spec.output.uri) == ("s3://bucket/a", "gs://b/c")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no spec"),
+        ("- a\n- b", "has no spec"),
+        ('{"spec": {}', "no JSON, line 1"),
+        ("spec: [", "no YAML"),
+        ("spec: {}\njob_id: 7", "job_id is 7"),
+    ],
+)
+def test_a_file_that_is_no_job_says_why(text: str, said: str) -> None:
+    """With the file's name."""
+    with pytest.raises(UsageError, match=said) as caught:
+        parse_job_file(text, "my.yaml")
+    assert "my.yaml" in str(caught.value)
+
+
+def test_a_misspelt_key_beside_the_spec_is_named() -> None:
+    """Nothing in the file is ignored; validate_only is no part of it."""
+    with pytest.raises(errors.InvalidRequest) as caught:
+        parse_job_file("spec: {}\njobid: a\nvalidate_only: true", "my.yaml")
+    assert [violation.field for violation in caught.value.violations] == ["jobid", "validate_only"]
+
+
+def test_yaml_cannot_make_objects() -> None:
+    """Tags of Python are refused."""
+    with pytest.raises(UsageError, match="no YAML"):
+        parse_job_file("spec: !!python/object/apply:os.getcwd []", "my.yaml")

@@ -1,0 +1,86 @@
+"""Why FFmpeg ended: lines first, codes second, in the words of old and new builds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from telecine_worker.failure import FailureKind
+from telecine_worker.ffmpeg.failure_kinds import failure_of, last_error, verdict_of
+from telecine_worker.ffmpeg.process import Exit, Usage
+
+P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, FailureKind.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "kind", "reason"),
+    [
+        (1, "[mov @] [error] moov atom not found", P, "INPUT_INVALID"),
+        (183, "[in#0 @] [error] Error opening input: Invalid data found when processing input", P, "INPUT_INVALID"),
+        (1, "[matroska @] [error] EBML header parsing failed", P, "INPUT_INVALID"),
+        (1, "[mov @] [error] stream 0, offset 0x5f0: partial file", P, "INPUT_TRUNCATED"),
+        (69, "[error] Decode error rate 0.1 exceeds maximum 0", P, "INPUT_TRUNCATED"),
+        (1, "[error] Stream map '0:a' matches no streams.", P, "INPUT_MISSING_STREAM"),
+        (234, "[out#0 @] [error] Output file does not contain any stream", P, "INPUT_MISSING_STREAM"),
+        (1, "[hls @] [error] Format not on whitelist 'mov,matroska'", P, "INPUT_NOT_ALLOWED"),
+        (1, "[file @] [error] Protocol 'http' not on whitelist 'file,pipe'!", P, "INPUT_NOT_ALLOWED"),
+        (1, "[concat @] [error] Unsafe file name '/etc/passwd'", P, "INPUT_NOT_ALLOWED"),
+        (1, "[png @] [error] Picture size 24000x24000 is invalid", P, "INPUT_OVER_LIMIT"),
+        (1, "[fatal] Unrecognized option 'x'.", P, "OPTION_INVALID"),
+        (8, "[error] Option not found", U, "FFMPEG_FAILED"),
+        (8, "[fatal] Unknown encoder 'libfoo'", P, "ENCODER_MISSING"),
+        (187, "[libx264 @] [error] width not divisible by 2 (321x241)", P, "OPTION_INVALID"),
+        (1, "[error] Cannot load libcuda.so.1", R, "ENCODER_MISSING"),
+        (1, "[error] av_interleaved_write_frame(): No space left on device", R, "NO_SPACE"),
+        (228, "", R, "NO_SPACE"),
+        (134, "", R, "NO_SPACE"),
+        (244, "[error] Cannot allocate memory", R, "OUT_OF_MEMORY"),
+        (251, "", R, "IO_ERROR"),
+        (1, "[error] Input/output error", R, "IO_ERROR"),
+        (1, "[warning] Output file is empty, nothing was encoded", P, "OUTPUT_EMPTY"),
+        (125, "telecine-launcher: /x: No such file or directory", R, "LAUNCH_FAILED"),
+        (183, "", P, "INPUT_INVALID"),
+        (1, "[error] something new", U, "FFMPEG_FAILED"),
+        (1, "", U, "FFMPEG_FAILED"),
+        (-9, "[error] moov atom not found", C, "FFMPEG_CRASHED"),
+        (-11, "", C, "FFMPEG_CRASHED"),
+        (139, "", C, "FFMPEG_CRASHED"),
+        (-25, "", P, "OUTPUT_TOO_LARGE"),
+        (-24, "", P, "CPU_LIMIT"),
+    ],
+)
+def test_the_table(code, line, kind, reason):
+    """One way of ending, one verdict."""
+    verdict, _ = verdict_of(code, [line] if line else [])
+    assert (kind, reason) == (verdict.kind, verdict.reason)
+
+
+def test_a_cause_comes_before_its_consequences():
+    """A disk that is full also makes the trailer fail; a refused format also is invalid data."""
+    full = ["[error] No space left on device", "[error] Error writing trailer: Invalid argument"]
+    refused = ["[error] Invalid data found when processing input", "[hls @] Format not on whitelist"]
+    assert "NO_SPACE" == verdict_of(1, full)[0].reason
+    assert "INPUT_NOT_ALLOWED" == verdict_of(1, refused)[0].reason
+
+
+def test_the_message_quotes_ffmpeg_without_its_tags():
+    """The line that decided, and what was being done."""
+    ended = Exit(
+        code=1,
+        stopped=False,
+        usage=Usage(cpu=timedelta(0)),
+        log_lines=("[mov,mp4 @] [error] moov atom not found",),
+        log_tail="the tail",
+    )
+    failure = failure_of(ended, "encoding").failure
+    assert "FFmpeg could not read the input as media while encoding: moov atom not found" == failure.message
+    assert ("the tail", 1) == (failure.log_tail, failure.exit_code)
+
+
+def test_ffmpegs_own_words_are_its_last_error():
+    """Warnings and the encoder's chatter after it do not hide it."""
+    said = ["[warning] deprecated", "[libx264 @] [error] broken", "[warning] x264 frame I:1", "x265 [info]: done"]
+    assert "broken" == last_error(said)
+    assert "only this" == last_error(["only this"])
+    assert "" == last_error([])

@@ -1,0 +1,119 @@
+"""FfmpegTask to arguments: the caller's, with ours around them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from telecine.v1 import media_pb2
+from telecine_worker.failure import AttemptFailed
+from telecine_worker.ffmpeg import whitelists
+from telecine_worker.tasks import kinds, raw
+from telecine_worker.tasks.plan import Plan
+
+
+def task(*args: str, outputs: tuple[str, ...] = ("out.mp4",)) -> media_pb2.FfmpegTask:
+    """An FfmpegTask."""
+    return media_pb2.FfmpegTask(args=args, outputs=outputs)
+
+
+@pytest.fixture
+def plan(film, encoders):
+    """Plans for inputs a, b and main, all of them the film."""
+
+    def make(*args: str, outputs: tuple[str, ...] = ("out.mp4",)) -> Plan:
+        return raw.plan(task(*args, outputs=outputs), {"main": film, "a": film, "b": film}, encoders | {"libwebp"})
+
+    return make
+
+
+def test_golden_arguments(plan, golden):
+    """One input and one output; several of both."""
+    golden("raw", plan("-i", "main", "-vf", "scale=640:-2", "-c:v", "libx264", "out.mp4").steps[0])
+    args = (
+        "-ss",
+        "1",
+        "-i",
+        "a",
+        "-t",
+        "2",
+        "-i",
+        "b",
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-c",
+        "copy",
+        "x/y.mkv",
+        "-an",
+        "p.png",
+    )
+    golden("raw_several", plan(*args, outputs=("p.png", "x/y.mkv")).steps[0])
+
+
+def test_whitelists_stand_before_every_input(plan):
+    """For each -i, and nothing between."""
+    argv = plan("-i", "a", "-ss", "1", "-i", "b", "-i", "main", "out.mp4").steps[0].argv
+    places = [at for at, argument in enumerate(argv) if argument == "-i"]
+    assert 3 == len(places)
+    for at in places:
+        assert whitelists.BEFORE_INPUT == argv[at - len(whitelists.BEFORE_INPUT) : at]
+
+
+def test_artifacts_are_in_the_order_of_the_spec(plan):
+    """Which is the order of publishing, whatever the order of arguments."""
+    made = plan("-i", "main", "one.mp4", "two.mkv", outputs=("two.mkv", "one.mp4"))
+    assert [
+        ("two.mkv", "out-1.mkv"),
+        ("one.mp4", "out-0.mp4"),
+    ] == [(each.path, each.file_name) for each in made.artifacts]
+
+
+@pytest.mark.parametrize(
+    ("args", "seconds"),
+    [
+        (["-i", "main", "out.mp4"], 10.01),
+        (["-ss", "4", "-i", "main", "out.mp4"], 6.01),
+        (["-ss", "4", "-to", "6", "-i", "main", "out.mp4"], 2),
+        (["-t", "1:00", "-i", "main", "out.mp4"], 10.01),
+        (["-i", "main", "-t", "1500ms", "out.mp4"], 1.5),
+        (["-i", "main", "-ss", "9", "out.mp4"], 1.01),
+        (["-i", "main", "-ss", "1", "-to", "3", "out.mp4"], 2),
+        (["-t", "1", "-i", "a", "-t", "5", "-i", "b", "out.mp4"], 5),
+        (["-ss", "60", "-i", "main", "out.mp4"], 0),
+    ],
+)
+def test_progress_counts_to_the_part_that_is_used(plan, args, seconds):
+    """Seeks and limits before inputs and outputs."""
+    duration = plan(*args).steps[0].duration
+    assert duration == pytest.approx(timedelta(seconds=seconds), abs=timedelta(microseconds=10))
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("out", "no known extension"), ("out.m3u8", "extension"), ("out.exe", "extension")]
+)
+def test_a_file_of_no_known_kind_is_refused(plan, path, said):
+    """Playlists among them: they are the packaging task's."""
+    with pytest.raises(AttemptFailed, match=said):
+        plan("-i", "main", path, outputs=(path,))
+
+
+def test_a_missing_encoder_is_named(film):
+    """As in transcodes."""
+    with pytest.raises(AttemptFailed, match="no encoder libx264"):
+        raw.plan(task("-i", "main", "-c:v", "libx264", "out.mp4"), {"main": film}, frozenset())
+
+
+def test_input_names():
+    """All inputs of the arguments, once each."""
+    wanted = media_pb2.Task(ffmpeg=task("-i", "a", "-i", "b", "-i", "a", "out.mp4"))
+    assert {"a", "b"} == kinds.input_names(wanted)
+
+
+def test_a_kind_that_is_not_run_here_is_refused():
+    """Naming it and those that are."""
+    wanted = media_pb2.Task(sprites=media_pb2.SpritesTask())
+    with pytest.raises(AttemptFailed, match="runs ffmpeg and transcode tasks, not sprites"):
+        kinds.input_names(wanted)

@@ -1,0 +1,79 @@
+"""When FFmpeg is stalled: no progress, no CPU time and no I/O, all of them, for the whole time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from telecine_worker.ffmpeg import limits
+from telecine_worker.ffmpeg.limits import Activity, StallWatch
+
+
+class World:
+    """What the watch sees, moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.progress = 0
+        self.activity: Activity | None = Activity(0, 0)
+
+
+@pytest.fixture
+def world(monkeypatch) -> World:
+    """In place of /proc and the clock."""
+    made = World()
+    monkeypatch.setattr(limits, "activity", lambda _pid: made.activity)
+    return made
+
+
+@pytest.fixture
+def watch(world) -> StallWatch:
+    """With a timeout of ten seconds."""
+    return StallWatch(1, timeout=timedelta(seconds=10), advanced=lambda: world.progress, now=lambda: world.seconds)
+
+
+def test_nothing_for_the_whole_time_is_a_stall(world, watch):
+    """Not a moment earlier."""
+    world.seconds = 9.9
+    assert not watch.is_stalled()
+    world.seconds = 10.0
+    assert watch.is_stalled()
+
+
+@pytest.mark.parametrize("sign", ["progress", "cpu", "io"])
+def test_any_sign_of_life_begins_the_time_anew(world, watch, sign):
+    """A look-ahead uses CPU, moving an index moves bytes, and progress is progress."""
+    world.seconds = 9.0
+    if sign == "progress":
+        world.progress = 1
+    else:
+        world.activity = Activity(3, 0) if sign == "cpu" else Activity(0, 1)
+    assert not watch.is_stalled()
+    world.seconds = 18.9
+    assert not watch.is_stalled()
+    world.seconds = 19.0
+    assert watch.is_stalled()
+
+
+def test_a_few_ticks_are_no_life(world, watch):
+    """A process that only wakes up for its timers stands still, though its ticks add up in the end."""
+    for second in range(1, 11):
+        world.seconds = float(second)
+        world.activity = Activity(min(second, 2), 0)
+        stalled = watch.is_stalled()
+    assert stalled
+
+
+def test_a_process_that_is_gone_is_not_stalled(world, watch):
+    """Its end is somebody else's to report."""
+    world.seconds, world.activity = 100.0, None
+    assert not watch.is_stalled()
+
+
+def test_looking_at_a_real_process():
+    """This one has used CPU time and read something; one that does not exist has no activity."""
+    found = limits.activity(__import__("os").getpid())
+    assert found is not None
+    assert found.moved_bytes > 0
+    assert limits.activity(2**22 + 1) is None

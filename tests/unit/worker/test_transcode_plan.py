@@ -1,0 +1,236 @@
+"""TranscodeTask to arguments and expectations, without touching anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telecine.v1 import media_pb2
+from telecine_worker.failure import AttemptFailed, FailureKind
+from telecine_worker.ffmpeg import whitelists
+from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
+from telecine_worker.ffmpeg.progress import Phase
+from telecine_worker.ffmpeg.toolchain import PLANNED_ENCODERS
+from telecine_worker.tasks import transcode
+from telecine_worker.tasks.plan import InputPlace, OutputPlace, Plan
+
+TASKS: dict[str, dict[str, Any]] = {
+    "h264_360p": {"path": "a.mp4", "video": {"codec": "h264", "heightPx": 360}, "audio": {"codec": "aac"}},
+    "h264_all": {
+        "path": "a.mov",
+        "video": {
+            "codec": "h264",
+            "widthPx": 640,
+            "crf": 20,
+            "maxBitrateBps": "2000000",
+            "preset": "slow",
+            "profile": "high10",
+            "pixelFormat": "yuv420p10le",
+            "gopDuration": "2s",
+            "frameRate": {"numerator": 30000, "denominator": 1001},
+        },
+        "audio": {"codec": "aac", "bitrateBps": "96000", "sampleRateHz": 44100, "channelCount": 1},
+        "trim": {"start": "1.5s", "end": "4s"},
+    },
+    "h264_two_pass": {
+        "path": "a.mkv",
+        "video": {"codec": "h264", "bitrateBps": "1500000", "twoPass": True},
+        "audio": {"codec": "flac"},
+    },
+    "h265_two_pass": {"path": "a.mp4", "video": {"codec": "h265", "bitrateBps": "900000", "twoPass": True}},
+    "h265": {"path": "a.ts", "video": {"codec": "h265"}, "audio": {"codec": "ac3"}},
+    "vp9": {"path": "a.webm", "video": {"codec": "vp9"}, "audio": {"codec": "opus"}},
+    "vp9_capped": {"path": "a.webm", "video": {"codec": "vp9", "crf": 30, "maxBitrateBps": "1000000"}},
+    "vp9_two_pass": {"path": "a.webm", "video": {"codec": "vp9", "bitrateBps": "500000", "twoPass": True}},
+    "av1": {"path": "a.mkv", "video": {"codec": "av1"}, "audio": {"codec": "pcm_s16le"}},
+    "copy": {"path": "a.mkv", "video": {"codec": "copy"}, "audio": {"codec": "copy"}},
+    "copy_trimmed": {"path": "a.mkv", "video": {"codec": "copy"}, "trim": {"start": "1s"}},
+    "mp3": {"path": "a.mp3", "audio": {"codec": "mp3"}},
+}
+
+
+def task(**fields: Any) -> media_pb2.TranscodeTask:
+    """A TranscodeTask from the JSON names of its fields."""
+    return json_format.ParseDict({"input": "main", "path": "a.mp4", **fields}, media_pb2.TranscodeTask())
+
+
+def plan(info: MediaInfo, **fields: Any) -> Plan:
+    """The plan for a task with all encoders there."""
+    return transcode.plan(task(**fields), {"main": info}, frozenset(PLANNED_ENCODERS))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_golden_arguments(name, film, golden):
+    """Each task makes exactly these arguments, one file for each pass."""
+    steps = plan(film, **TASKS[name]).steps
+    for number, step in enumerate(steps, 1):
+        golden(name if len(steps) == 1 else f"{name}.{number}", step)
+
+
+def test_expectations_are_made_with_the_arguments(film):
+    """What will be checked: size, codec, frames, duration, moov first."""
+    expected = plan(film, **TASKS["h264_360p"]).artifacts[0]
+    assert ("a.mp4", "out-0.mp4", "video/mp4") == (expected.path, expected.file_name, expected.media_type)
+    video, audio = expected.video, expected.audio
+    assert video is not None
+    assert audio is not None
+    assert ("h264", 640, 360, 300) == (video.codec, video.width_px, video.height_px, video.frame_count)
+    assert ("aac", 48000, 2) == (audio.codec, audio.sample_rate_hz, audio.channel_count)
+    assert (timedelta(seconds=10.01), True) == (expected.duration, expected.moov_first)
+
+
+def test_a_trim_changes_what_is_expected(film):
+    """2.5 seconds at 30000/1001 are 75 frames; progress counts to them."""
+    made = plan(film, **TASKS["h264_all"])
+    video = made.artifacts[0].video
+    assert video is not None
+    assert (timedelta(seconds=2.5), 75) == (made.artifacts[0].duration, video.frame_count)
+    assert (timedelta(seconds=2.5), 75) == (made.steps[0].duration, made.steps[0].frame_count)
+
+
+def test_two_passes_have_their_weights(film):
+    """The first pass of x264 medium weighs 0.42 of the second, of slow 0.32; it is the phase ANALYZING."""
+    medium = plan(film, **TASKS["h264_two_pass"]).steps
+    slow = plan(film, path="a.mp4", video={**TASKS["h264_two_pass"]["video"], "preset": "slow"}).steps
+    assert [(Phase.ANALYZING, 0.42), (Phase.ENCODING, 1.0)] == [(step.phase, step.weight) for step in medium]
+    assert 0.32 == slow[0].weight
+
+
+def test_an_unknown_duration_stays_unknown(film):
+    """Neither steps nor expectations invent one."""
+    raw = replace(film, duration=None, video=(replace(film.video[0], duration=None, frame_count=0),), audio=())
+    made = plan(raw, video={"codec": "h264"})
+    assert (None, None, None) == (made.steps[0].duration, made.steps[0].frame_count, made.artifacts[0].duration)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "said"),
+    [
+        ({"path": "a.xyz", "video": {"codec": "h264"}}, "UNSUPPORTED_CONTAINER", "mp4, mov, mkv"),
+        ({"path": "mp4x", "video": {"codec": "h264"}}, "UNSUPPORTED_CONTAINER", "extension"),
+        ({"path": "a.webm", "video": {"codec": "h264"}}, "CODEC_NOT_IN_CONTAINER", "av1, vp8, vp9"),
+        ({"path": "a.webm", "audio": {"codec": "aac"}}, "CODEC_NOT_IN_CONTAINER", "opus"),
+        ({"path": "a.mp3", "video": {"codec": "h264"}}, "CODEC_NOT_IN_CONTAINER", "no video"),
+        ({"path": "a.mp4", "audio": {"codec": "pcm_s16le"}}, "CODEC_NOT_IN_CONTAINER", "mov, mkv, wav"),
+        ({"path": "a.webm", "video": {"codec": "copy"}}, "CODEC_NOT_IN_CONTAINER", "h264"),
+        ({"video": {"codec": "h264", "crf": 52}}, "INVALID_OPTION", "video.crf 52"),
+        ({"video": {"codec": "h264", "preset": "8"}}, "INVALID_OPTION", "video.preset '8'"),
+        ({"video": {"codec": "av1", "preset": "fast"}}, "INVALID_OPTION", "video.preset"),
+        ({"video": {"codec": "h264", "profile": "main10"}}, "INVALID_OPTION", "video.profile"),
+        ({"video": {"codec": "av1", "pixelFormat": "yuv444p"}}, "INVALID_OPTION", "video.pixel_format"),
+        ({"video": {"codec": "mpeg4"}}, "INVALID_OPTION", "video.codec"),
+        ({"video": {"codec": "h264", "twoPass": True}}, "INVALID_OPTION", "two_pass needs"),
+        ({"video": {"codec": "av1", "bitrateBps": "1000", "twoPass": True}}, "UNSUPPORTED_OPTION", "two_pass"),
+        ({"video": {"codec": "av1", "bitrateBps": "5000", "maxBitrateBps": "9000"}}, "UNSUPPORTED_OPTION", "use crf"),
+        ({"video": {"codec": "h264", "bitrateBps": "5000", "maxBitrateBps": "1000"}}, "INVALID_OPTION", "below"),
+        ({"video": {"codec": "h264", "frameRate": {"numerator": 241, "denominator": 1}}}, "INVALID_OPTION", "240"),
+        ({"video": {"codec": "h264", "toneMapToSdr": True}}, "UNSUPPORTED_OPTION", "video.tone_map_to_sdr"),
+        ({"video": {"codec": "h264"}, "filters": {"deinterlace": True}}, "UNSUPPORTED_OPTION", "filters"),
+        ({"audio": {"codec": "aac", "loudness": {}}}, "UNSUPPORTED_OPTION", "audio.loudness"),
+        ({"path": "a.mp3", "audio": {"codec": "mp3", "channelCount": 6}}, "INVALID_OPTION", "at most 2"),
+        ({"audio": {"codec": "opus", "sampleRateHz": 44100}}, "INVALID_OPTION", "48000"),
+        ({"audio": {"codec": "aac", "bitrateBps": "900000"}}, "INVALID_OPTION", "at most 512000"),
+        ({"path": "a.flac", "audio": {"codec": "flac", "bitrateBps": "1000"}}, "INVALID_OPTION", "lossless"),
+        ({}, "INVALID_OPTION", "video, audio or both"),
+        ({"audio": {"codec": "wma"}}, "INVALID_OPTION", "audio.codec"),
+        ({"video": {"codec": "h264"}, "trim": {"start": "11s"}}, "TRIM_OUT_OF_RANGE", "0:00:10.01"),
+        ({"video": {"codec": "h264"}, "trim": {"start": "2s", "end": "1s"}}, "TRIM_OUT_OF_RANGE", "not after"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_what_would(film, fields, reason, said):
+    """For good, by field, before anything runs."""
+    with pytest.raises(AttemptFailed) as error:
+        plan(film, **fields)
+    failure = error.value.failure
+    assert (FailureKind.PERMANENT, reason) == (failure.kind, failure.reason)
+    assert said in failure.message
+
+
+def test_a_missing_encoder_is_named(film):
+    """Before FFmpeg is started."""
+    with pytest.raises(AttemptFailed, match="ENCODER_MISSING.*libx264"):  # noqa: RUF043 - a pattern
+        transcode.plan(task(video={"codec": "h264"}), {"main": film}, frozenset())
+
+
+def test_missing_streams(film):
+    """Video that is not there is a failure; sound is left out where there is video."""
+    with pytest.raises(AttemptFailed, match="INPUT_MISSING_STREAM"):
+        plan(replace(film, video=()), video={"codec": "h264"})
+    with pytest.raises(AttemptFailed, match="INPUT_MISSING_STREAM"):
+        plan(replace(film, audio=()), path="a.m4a", audio={"codec": "aac"})
+    assert plan(replace(film, audio=()), video={"codec": "h264"}, audio={"codec": "aac"}).artifacts[0].audio is None
+
+
+SIDES = st.sampled_from([0, 2, 3, 64, 361, 720, 1080, 8192])
+VIDEOS = st.fixed_dictionaries(
+    {"codec": st.sampled_from(["h264", "h265", "vp9", "av1", "copy"])},
+    optional={
+        "widthPx": SIDES,
+        "heightPx": SIDES,
+        "allowUpscale": st.booleans(),
+        "crf": st.integers(0, 51),
+        "twoPass": st.booleans(),
+        "maxBitrateBps": st.integers(1000, 10**7),
+    },
+)
+AUDIOS = st.fixed_dictionaries({"codec": st.sampled_from(["aac", "opus", "mp3", "flac", "ac3", "pcm_s16le", "copy"])})
+STREAMS = st.builds(
+    lambda wide, high, count: MediaInfo(
+        format="matroska,webm",
+        size_bytes=1,
+        duration=timedelta(seconds=5),
+        video=(
+            VideoStream(
+                index=0,
+                codec="h264",
+                width_px=wide,
+                height_px=high,
+                coded_width_px=wide,
+                coded_height_px=high,
+                frame_rate=Fraction(25),
+            ),
+        ),
+        audio=(AudioStream(index=1, codec="aac", sample_rate_hz=44100, channel_count=count),),
+    ),
+    st.integers(1, 8192),
+    st.integers(1, 8192),
+    st.integers(1, 24),
+)
+
+
+@given(
+    info=STREAMS,
+    path=st.sampled_from(["a.mp4", "b/c.mkv", "-y.webm", "%d.ts", "a|b.mov", "concat:x.m4a", "x.flac"]),
+    fields=st.fixed_dictionaries({}, optional={"video": VIDEOS, "audio": AUDIOS, "trim": st.just({"end": "1s"})}),
+)
+def test_no_plan_breaks_the_rules_of_arguments(info, path, fields):
+    """Whatever the spec: whitelists stand before every -i, outputs bear our names, sizes are even, nothing is a path."""
+    try:
+        made = plan(info, path=path, **fields)
+    except AttemptFailed:
+        return
+    for step in made.steps:
+        argv = list(step.argv)
+        at = argv.index("-i")
+        assert 1 == argv.count("-i")
+        assert whitelists.BEFORE_INPUT == tuple(argv[at - len(whitelists.BEFORE_INPUT) : at])
+        assert isinstance(argv[at + 1], InputPlace)
+        texts = [argument for argument in argv if isinstance(argument, str)]
+        assert not any(("/" in text and not text.startswith(("scale=", "fps="))) or path in text for text in texts)
+        assert [argv[-1]] == ["-"] or argv[-1] == OutputPlace(made.artifacts[0].file_name)
+        for needed in ("-sn", "-dn", "-map_metadata", "-map_chapters", "-map", "-f"):
+            assert needed in argv
+        if "-vf" in argv:
+            assert "-fps_mode" in argv
+    video = made.artifacts[0].video
+    if video is not None and video.width_px and video.height_px:
+        assert (video.width_px % 2, video.height_px % 2) == (0, 0)
+        if not fields.get("video", {}).get("allowUpscale"):
+            assert video.width_px <= max(2, info.video[0].width_px + 1)
