@@ -59,8 +59,7 @@ async def begin(client: AsyncClient, system: System, source: Path, job_id: str =
 async def end(client: AsyncClient, job_id: str = JOB) -> Job:
     """The job when it has ended, whole."""
     async with asyncio.timeout(90):
-        await client.wait(job_id)
-    return await client.get(job_id)
+        return await client.wait(job_id)
 
 
 def check_output(system: System, source: Path) -> None:

@@ -94,6 +94,13 @@ async def test_a_cancelled_task_leaves_nothing(studio, long_film):
     assert [] == studio.left()
 
 
+async def test_a_failure_while_being_stopped_is_the_stop(studio, tmp_path):
+    """A missing input is found after the job was cancelled: it ends as cancelled."""
+    attempt = studio.attempt(studio.spec(QUICK, {"main": tmp_path / "nothing.mp4"}))
+    attempt._work._on_progress = lambda _: attempt.stop(StopReason.CANCELLED, GRACE)
+    assert Cancelled is type(await attempt.run())
+
+
 async def test_ffmpeg_that_stands_still_is_ended(studio, long_film):
     """A stopped FFmpeg makes no progress and uses nothing: after the stall timeout it is a retryable failure."""
     attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}, limits={"stallTimeout": "1s"}))

@@ -77,11 +77,11 @@ class SchedulerServicer(scheduler_service_pb2_grpc.SchedulerServiceServicer):
         name = _name(request.tenant, request.job_id)
         # At once, so that the caller knows the watch is open before there is anything to tell.
         await context.send_initial_metadata(())
-        first = True
-        async for job in self._watching.watch(name, request.after_revision):
-            full = request.view == job_pb2.JOB_VIEW_FULL or (first and request.view != job_pb2.JOB_VIEW_BASIC)
-            yield pb.WatchJobResponse(job=job_message(job, full=full and first, artifacts=full or job.state.final))
-            first = False
+        always_full = request.view == job_pb2.JOB_VIEW_FULL
+        full = request.view != job_pb2.JOB_VIEW_BASIC
+        async for job in self._watching.watch(name, request.after_revision, always_full=always_full):
+            yield pb.WatchJobResponse(job=job_message(job, full=full, artifacts=full or job.state.final))
+            full = always_full
 
     # Calls of the contract that this version does not have say so, each by its name.
     BatchSubmitJobs = _later("BatchSubmitJobs")

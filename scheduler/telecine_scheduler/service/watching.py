@@ -26,11 +26,11 @@ class Watching:
         """How many watchers there are."""
         return sum(map(len, self._watchers.values()))
 
-    async def watch(self, name: JobName, after_revision: int) -> AsyncIterator[Job]:
+    async def watch(self, name: JobName, after_revision: int, *, always_full: bool) -> AsyncIterator[Job]:
         """The job as it is now unless *after_revision* is that, then newer snapshots, up to the final one.
 
-        The first is full, the others too once the job is final. Raises JobNotFound, JobDeleted, and StoreUnavailable when this
-        scheduler stops.
+        The first has the spec, and the others too where they are *always_full*. Raises JobNotFound, JobDeleted, and
+        StoreUnavailable when this scheduler stops.
         """
         with self._registered(name) as changed:
             job = await self._store.get(name, full=True)
@@ -44,7 +44,7 @@ class Watching:
                 changed.clear()
                 if self._stopped:
                     raise StoreUnavailable("this scheduler stops; resume the watch at another one")
-                job = await self._store.get(name, full=False)
+                job = await self._store.get(name, full=always_full)
                 if job is None:
                     raise JobDeleted(f"job {name} was deleted while it was watched")
                 if job.revision > max(last, after_revision):

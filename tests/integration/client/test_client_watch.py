@@ -12,6 +12,7 @@ import pytest
 from tests.integration.client.conftest import SPEC, ScriptedScheduler, detailed, job, serving, stream
 
 from telecine.v1 import job_pb2
+from telecine.v1 import scheduler_service_pb2 as service_pb2
 from telecine_client import AsyncClient, JobState, errors
 
 QUEUED = job_pb2.JOB_STATE_QUEUED
@@ -102,11 +103,10 @@ async def test_a_long_quiet_watch_is_no_outage(scheduler: ScriptedScheduler) -> 
     """The outage begins with the last message, not with the beginning of the stream."""
 
     async def slow(request: object, context: Any) -> AsyncIterator[Any]:
-        async for first in stream(job(1, QUEUED))(request, context):
-            yield first
+        yield service_pb2.WatchJobResponse(job=job(1, QUEUED))
         await asyncio.sleep(0.6)
-        async for second in stream(job(5, RUNNING), then=AWAY)(request, context):
-            yield second
+        yield service_pb2.WatchJobResponse(job=job(5, RUNNING))
+        await context.abort_with_status(AWAY)
 
     scheduler.script("WatchJob", slow, stream(job(9, SUCCEEDED)))
     assert [1, 5, 9] == await revisions(scheduler, outage_timeout=timedelta(milliseconds=500))

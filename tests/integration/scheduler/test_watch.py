@@ -50,6 +50,21 @@ async def test_a_watch_tells_a_jobs_life_to_its_end(scheduler: Running) -> None:
     assert ["SUBMITTED", "STARTED", "SUCCEEDED"] == [change.reason for change in jobs[-1].recent_changes]
 
 
+async def test_a_full_watch_is_full_to_the_end(scheduler: Running) -> None:
+    """Whoever asks for everything gets the spec and the attempts with every snapshot."""
+    await scheduler.submit()
+    async with ScriptedWorker(scheduler.address) as worker:
+        await worker.welcome()
+        request = pb.WatchJobRequest(job_id="job", view=job_pb2.JOB_VIEW_FULL)
+        responses = aiter(scheduler.jobs.WatchJob(request))
+        await anext(responses)
+        await run_job(worker)
+        jobs = [response.job async for response in responses]
+
+    assert {True} == {job.HasField("spec") for job in jobs}
+    assert 1 == len(jobs[-1].attempts)
+
+
 async def test_a_watch_on_another_scheduler_sees_the_same(scheduler: Running, redis_server: RedisServer) -> None:
     """Submitted and run through one, watched through another: no revision goes back, and the end arrives."""
     await scheduler.submit()

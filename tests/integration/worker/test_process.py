@@ -83,8 +83,9 @@ async def test_an_end_is_reported_with_its_cost():
     ended, output = await run("""
         import sys, time
         data = b"x" * 50_000_000
+        print("done"); print("said", file=sys.stderr)
         while time.process_time() < 0.2: pass
-        print("done"); print("said", file=sys.stderr); sys.exit(3)
+        sys.exit(3)
     """)
     assert (3, False, b"done\n", "said") == (ended.code, ended.stopped, output, ended.log_tail)
     assert timedelta(milliseconds=200) <= ended.usage.cpu < timedelta(seconds=2)
@@ -94,7 +95,7 @@ async def test_an_end_is_reported_with_its_cost():
 async def test_a_childs_memory_is_its_own():
     """What the worker holds does not count as the child's, as it would with wait4's maximum."""
     ballast = bytearray(os.urandom(1) * 200_000_000)
-    ended, _ = await run("print('x')")
+    ended, _ = await run("import time; print('x')\nwhile time.process_time() < 0.1: pass")
     assert 200_000_000 == len(ballast)
     assert 0 < ended.usage.peak_memory_bytes < 50_000_000
 
@@ -192,6 +193,17 @@ async def test_a_shorter_grace_shortens_a_longer_one_never_the_reverse():
     assert -signal.SIGKILL == ended.code
 
 
+async def test_a_longer_grace_does_not_put_off_the_kill():
+    """Also where the process itself is told, as by the stall watch, and not by the order."""
+    heard = Heard(b"ready")
+    async with running(command(IGNORES_TERM), on_output=heard, stop=StopOrder()) as child:
+        await heard.wait()
+        child.stop(timedelta(milliseconds=100))
+        child.stop(LONG)
+        ended = await asyncio.wait_for(child.wait(), 5)
+    assert -signal.SIGKILL == ended.code
+
+
 async def test_a_stopped_child_is_woken_to_end():
     """A child under SIGSTOP acts on SIGTERM, because SIGCONT follows it."""
     heard, order = Heard(b"ready"), StopOrder()
@@ -213,27 +225,35 @@ async def test_an_order_given_before_the_start_stops_the_child():
 
 
 GRANDCHILD = """
-    import os, signal, time
+    import os, signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if os.fork() == 0:
-        print("ready", os.getpid()); time.sleep(60)
-    {then}
+        print("ready", os.getpid())
+    signal.pause()
 """
 
 
-@pytest.mark.parametrize("then", ["time.sleep(0.2)", "time.sleep(60)"])
-async def test_grandchildren_end_with_their_group(then):
+@pytest.mark.parametrize("end", ["by itself", "by order"])
+async def test_grandchildren_end_with_their_group(end):
     """Whether the child ends by itself or is stopped: what it started is swept, though it holds the pipe and ignores
     SIGTERM.
     """
+    marker = f"grandchild-{os.getpid()}-{end}"
     heard, order = Heard(b"ready "), StopOrder()
-    async with running(command(GRANDCHILD.format(then=then), "grand"), on_output=heard, stop=order) as child:
+    async with running(command(GRANDCHILD, marker), on_output=heard, stop=order) as child:
         await heard.wait()
-        assert processes("grand")
-        if then == "time.sleep(60)":
+        found = processes(marker)
+        assert 2 == len(found)
+        if end == "by order":
             order.give(timedelta(milliseconds=50))
+        else:
+            os.kill(child.pid, signal.SIGUSR1)
         await asyncio.wait_for(child.wait(), 5)
-    wait_until(lambda: not processes("grand"))
+    try:
+        wait_until(lambda: not processes(marker))
+    finally:
+        for pid in processes(marker):
+            os.kill(pid, signal.SIGKILL)
 
 
 async def test_leaving_by_an_error_kills_and_reaps():

@@ -222,6 +222,19 @@ def test_publishing_stops_when_the_window_is_over(root, staging):
     assert (root / "new/out/x.mp4").exists()
 
 
+def test_the_window_is_looked_at_before_every_visible_step(root, staging):
+    """Folders are visible, too; and it may be over after they were made."""
+    with pytest.raises(WindowOver):
+        Publisher(staging, replace=True, per_attempt=False, allowed=lambda: False).publish("out-0.mp4", "b/x.mp4")
+    assert not (root / "new/out/b").exists()
+    answers = iter([True, False])
+    with pytest.raises(WindowOver):
+        Publisher(staging, replace=True, per_attempt=False, allowed=lambda: next(answers)).publish(
+            "out-0.mp4", "b/x.mp4"
+        )
+    assert not (root / "new/out/b/x.mp4").exists()
+
+
 def test_publishing_through_a_link_is_refused(root, staging, tmp_path):
     """A folder of the target that is a link leads nowhere; a file that is a link is replaced, not followed."""
     (root / "new/out/a").symlink_to(tmp_path)

@@ -95,6 +95,13 @@ def test_a_trim_changes_what_is_expected(film):
     assert (timedelta(seconds=2.5), 75) == (made.steps[0].duration, made.steps[0].frame_count)
 
 
+def test_a_trim_beyond_the_end_is_to_the_end(film):
+    """No limit is given to FFmpeg, and the duration is that of what is there."""
+    made = plan(film, video={"codec": "h264"}, trim={"start": "4s", "end": "60s"})
+    assert "-t" not in made.steps[0].argv
+    assert timedelta(seconds=6.01) == made.steps[0].duration
+
+
 def test_two_passes_have_their_weights(film):
     """The first pass of x264 medium weighs 0.42 of the second, of slow 0.32; it is the phase ANALYZING."""
     medium = plan(film, **TASKS["h264_two_pass"]).steps
