@@ -96,7 +96,9 @@ class ScriptedWorker:
 
     async def __aenter__(self) -> ScriptedWorker:
         self.call = lease_service_pb2_grpc.LeaseServiceStub(self._channel).StreamLeases()
-        await self.send(hello=self._hello)
+        # A stream may be refused before the hello is through; `error` says how.
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await self.send(hello=self._hello)
         return self
 
     async def __aexit__(self, *_: object) -> None:

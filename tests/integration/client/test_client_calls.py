@@ -122,6 +122,15 @@ async def test_a_scheduler_that_hangs_is_a_timeout(scheduler: ScriptedScheduler)
     assert errors.DeadlineExceeded is type(caught.value)
 
 
+async def test_the_last_refusal_is_told_when_the_time_runs_out(scheduler: ScriptedScheduler) -> None:
+    """After being turned away, a last attempt that hangs does not hide why."""
+    scheduler.script("GetJob", away("the database is away"), never)
+    async with AsyncClient(scheduler.address, timeout=timedelta(milliseconds=400)) as client:
+        with pytest.raises(errors.Unavailable, match="the database is away"):
+            await client.get("j1")
+    assert len(scheduler.requests) == 2
+
+
 async def test_the_next_address_is_tried_when_one_is_away(scheduler: ScriptedScheduler) -> None:
     """A list of addresses works as long as one of them answers."""
     scheduler.script("SubmitJob", accept)

@@ -304,7 +304,11 @@ def test_no_child_survives_a_worker_that_is_killed():
         owner.kill()
         owner.wait()
         owner.stdout.close()
-    wait_until(lambda: not processes(marker))
+    try:
+        wait_until(lambda: not processes(marker))
+    finally:
+        for pid in processes(marker):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_the_launcher_refuses_when_the_worker_is_gone_already():
