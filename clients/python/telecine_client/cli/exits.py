@@ -1,0 +1,69 @@
+"""How a command ends: its exit codes, and one clear line on standard error."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from telecine_client.errors import TelecineError
+    from telecine_client.values import Job
+
+
+class ExitCode(IntEnum):
+    """Scripts rely on these."""
+
+    SUCCEEDED = 0
+    FAILED = 1
+    """The job failed; or something is wrong with the scheduler or with this program."""
+    REFUSED = 2
+    """Wrong usage, or the scheduler refused the request."""
+    CANCELLED = 3
+    UNREACHABLE = 4
+    NO_SUCH_JOB = 5
+    INTERRUPTED = 130
+    """Ctrl-C; the job goes on."""
+
+
+class UsageError(Exception):
+    """The command was given something that cannot work; the message says what would be right."""
+
+
+def say(*lines: str) -> None:
+    """Lines for a person, on standard error; the first is headed with our name."""
+    for number, line in enumerate(lines):
+        typer.echo(line if number else f"telecine: {line}", err=True)
+
+
+def explain(error: TelecineError) -> ExitCode:
+    """Say what is wrong, and give the exit code for it."""
+    advice = [f"the scheduler asks to wait {error.retry_after.total_seconds():g} s"] if error.retry_after else []
+    violations = [f"  {at.field or 'request'}: {at.description}" for at in error.violations]
+    say(_headline(error), *violations, *advice)
+    return code_of(error)
+
+
+def _headline(error: TelecineError) -> str:
+    """The message, without the violations that follow it in lines of their own."""
+    first = error.violations[0].field if error.violations else ""
+    return error.message.partition(first)[0].rstrip(" :") or error.message if first else error.message
+
+
+def code_of(error: TelecineError) -> ExitCode:
+    """Whoever answered decides: nobody 4, no such job 5, a defect 1, else a refusal."""
+    from telecine_client import errors  # noqa: PLC0415 - gRPC comes with it
+
+    table: tuple[tuple[type[TelecineError] | tuple[type[TelecineError], ...], ExitCode], ...] = (
+        ((errors.Unavailable, errors.DeadlineExceeded), ExitCode.UNREACHABLE),
+        (errors.JobNotFound, ExitCode.NO_SUCH_JOB),
+        (errors.InternalError, ExitCode.FAILED),
+    )
+    return next((code for kinds, code in table if isinstance(error, kinds)), ExitCode.REFUSED)
+
+
+def code_of_job(job: Job) -> ExitCode:
+    """For a final job."""
+    codes = {"succeeded": ExitCode.SUCCEEDED, "cancelled": ExitCode.CANCELLED}
+    return codes.get(job.state.value, ExitCode.FAILED)

@@ -1,0 +1,132 @@
+"""What the client answers with: frozen values, times in UTC by the clock of the scheduler's database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from google.protobuf import json_format
+
+from telecine.v1 import job_pb2, media_pb2
+from telecine_client.media import MediaInfo
+from telecine_client.states import AttemptOutcome, FailureKind, JobState, Phase, WaitReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the current or last attempt is. Nothing that grows goes back within an attempt."""
+
+    fraction: float | None
+    """0..1 over the whole attempt; None while unknown, for example for an input without a duration."""
+    phase: Phase
+    media_position: timedelta | None
+    media_duration: timedelta | None
+    speed: float | None
+    """Media seconds per wall second; 1 is real time."""
+    frames_per_second: float | None
+    frame_count: int
+    output_size_bytes: int | None
+    remaining: timedelta | None
+    update_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt or a job failed. Decide by `kind`; `reason` may take values that are not known yet."""
+
+    kind: FailureKind
+    reason: str
+    message: str
+    log_tail: str
+    """The end of FFmpeg's own log, at most 8 KiB; only in Job.failure."""
+    exit_code: int | None
+    """FFmpeg's; negative is the signal that ended it; None when no process ran."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One run of a job under one lease."""
+
+    number: int
+    worker_id: str
+    token: int
+    start_time: datetime | None
+    end_time: datetime | None
+    outcome: AttemptOutcome | None
+    """None while it runs."""
+    failure: Failure | None
+    cpu_duration: timedelta | None
+    peak_memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChange:
+    """A step from one state to another."""
+
+    revision: int
+    state: JobState
+    time: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One published file, or one set of segments (then `path` is their folder)."""
+
+    path: str
+    uri: str
+    size_bytes: int
+    sha256: str
+    media_type: str
+    media: MediaInfo | None
+    file_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """What a succeeded job made."""
+
+    artifacts: tuple[Artifact, ...]
+    measurements: Mapping[str, float]
+    inputs: Mapping[str, MediaInfo]
+    """What each input turned out to be, by input name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job at one revision.
+
+    `spec`, `attempts` and `result.artifacts` are there in answers of get and wait, and need not be in those of submit and
+    cancel; a watch gives `spec` always, `attempts` in its first snapshot, and artifacts in its last.
+    """
+
+    tenant: str
+    job_id: str
+    state: JobState
+    revision: int
+    """Grows with every visible change; numbers are skipped. Only compare revisions of one job."""
+    spec: media_pb2.JobSpec | None
+    """What was asked, in the contract's own form; header values and URL queries are never given back."""
+    wait_reason: WaitReason | None
+    progress: Progress | None
+    failure: Failure | None
+    result: JobResult | None
+    attempt_count: int
+    attempts: tuple[Attempt, ...]
+    generation: int
+    cancel_reason: str
+    recent_changes: tuple[StateChange, ...]
+    create_time: datetime | None
+    queue_time: datetime | None
+    start_time: datetime | None
+    end_time: datetime | None
+    update_time: datetime | None
+    expire_time: datetime | None
+    due_time: datetime | None
+    _message: job_pb2.Job = field(repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """The contract's Job message in proto JSON, on one line."""
+        return json.dumps(json_format.MessageToDict(self._message), separators=(",", ":"))
