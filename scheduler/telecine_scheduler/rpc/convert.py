@@ -69,6 +69,8 @@ def _set_large(message: job_pb2.Job, job: Job, *, full: bool, artifacts: bool) -
         message.progress.ParseFromString(job.progress)
         set_time(message.progress.update_time, job.progress_time)
         if job.state is JobState.SUCCEEDED:
+            # The last report came before the publishing that ended it.
+            message.progress.phase = job_pb2.Progress.PHASE_PUBLISHING
             message.progress.fraction = 1.0
             message.progress.ClearField("remaining_duration")
     if job.failure and job.state in {JobState.FAILED, JobState.WAITING, JobState.QUEUED, JobState.LEASED}:

@@ -1,0 +1,83 @@
+"""What README and `telecine demo` promise a newcomer, word for word."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.ffmpeg_under_test import frames, make_clip, toolchain_under_test
+from support.processes import BIN, Live
+from support.redis_server import server_binary
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of README in this language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def environment(live: Live) -> dict[str, str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("TELECINE_")}
+    return clean | {"TELECINE_ADDRESS": live.address, "PATH": f"{BIN}:{clean['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def place(live: Live) -> Path:
+    """Where a reader would be: below a file root, with a film."""
+    folder = live.media / "reader"
+    folder.mkdir()
+    make_clip(folder / "input.mp4", seconds=2)
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(blocks("sh"))))
+def test_a_shell_example_works(live: Live, place: Path, number: int) -> None:
+    """As it stands, but for the port of the scheduler."""
+    script = blocks("sh")[number].replace("127.0.0.1:50051", live.address)
+
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=place, env=environment(live), capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+    assert 0 == ran.returncode, ran.stdout + ran.stderr
+
+
+def test_the_shell_examples_made_what_they_say(place: Path) -> None:
+    """Every file is there, with every frame."""
+    made = [place / name for name in ("small.mp4", "tiny.mp4", "out/film.mp4")]
+    assert [frames(place / "input.mp4")] * 3 == [frames(path) for path in made]
+
+
+def test_the_sdk_example_works(live: Live, place: Path) -> None:
+    """As it stands."""
+    [script] = blocks("python")
+
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=place, env=environment(live), capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+    assert 0 == ran.returncode, ran.stderr
+    assert frames(place / "input.mp4") == frames(place / "sdk" / "film.mp4")
+
+
+def test_the_demo_encodes_a_clip_and_checks_it(tmp_path: Path) -> None:
+    """The first command of README: exit code 0, a film with every frame, and nothing else left."""
+    tools = toolchain_under_test()
+    env = {key: value for key, value in os.environ.items() if not key.startswith("TELECINE_")}
+    ran = subprocess.run(
+        [str(BIN / "telecine"), "demo", "--output", str(tmp_path / "out"), "--redis-server", server_binary()],
+        env=env | {"TELECINE_FFMPEG": str(tools.ffmpeg), "TELECINE_FFPROBE": str(tools.ffprobe)}, capture_output=True,
+        text=True, timeout=120, check=False, cwd=tmp_path,
+    )  # fmt: skip
+
+    assert 0 == ran.returncode, ran.stdout + ran.stderr
+    assert ["demo.mp4"] == [path.name for path in (tmp_path / "out").iterdir()]
+    assert 300 == frames(tmp_path / "out" / "demo.mp4")
