@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import grpc
 import redis.asyncio
+
 from support.processes import System
 from support.running_scheduler import ScriptedWorker, a_spec
-
 from telecine.v1 import job_pb2
 from telecine_client import AsyncClient
 
@@ -77,7 +77,10 @@ async def measure(system: System, address: str) -> dict[str, float]:
     connection = redis.asyncio.Redis(unix_socket_path=str(system.redis.socket))
     async with AsyncClient(address) as client, grpc.aio.insecure_channel(address) as channel:
         health = channel.unary_unary("/grpc.health.v1.Health/Check")
-        figures = {"bare_ping_ms": await median_ms(connection.ping), "bare_grpc_ms": await median_ms(lambda: health(b""))}
+        figures = {
+            "bare_ping_ms": await median_ms(connection.ping),
+            "bare_grpc_ms": await median_ms(lambda: health(b"")),
+        }
         figures |= await submit_to_start(client, address)
         figures["bytes_per_queued_job"] = await bytes_per_queued_job(client, connection)
     await connection.aclose()

@@ -14,11 +14,11 @@ from pathlib import Path
 import grpc
 import pytest
 import redis
+
 from support.ffmpeg_under_test import frames
 from support.invariants import Keyspace
 from support.processes import System, ffmpeg_children, free_port, wait_until
 from support.slow_job import slow_source, slow_spec
-
 from telecine_client import AsyncClient, AttemptOutcome, Job, JobState
 
 # Nobody else's processes are counted as ours.
@@ -107,7 +107,9 @@ async def test_another_worker_takes_over_a_killed_ones_job(system: System, sourc
         system.worker(address, "heir").start()
         worker.kill()
         killed = time.monotonic()
-        await asyncio.to_thread(wait_until, lambda: not before.keys() & ffmpeg_children(f"~{JOB}~").keys(), "the orphan's end", 2)
+        await asyncio.to_thread(
+            wait_until, lambda: not before.keys() & ffmpeg_children(f"~{JOB}~").keys(), "the orphan's end", 2
+        )
         async with asyncio.timeout(30):
             async for job in client.watch(JOB):
                 if job.attempt_count == 2:
@@ -116,7 +118,9 @@ async def test_another_worker_takes_over_a_killed_ones_job(system: System, sourc
         job = await end(client)
 
     assert JobState.SUCCEEDED is job.state
-    assert [("victim", AttemptOutcome.LOST), ("heir", AttemptOutcome.SUCCEEDED)] == [(a.worker_id, a.outcome) for a in job.attempts]
+    assert [("victim", AttemptOutcome.LOST), ("heir", AttemptOutcome.SUCCEEDED)] == [
+        (a.worker_id, a.outcome) for a in job.attempts
+    ]
     assert again < 3 + 2
     check_output(system, source)
 
@@ -156,7 +160,9 @@ async def test_a_worker_that_wakes_up_late_changes_nothing(system: System, sourc
         after = await client.get(JOB)
 
     assert (JobState.SUCCEEDED, job.revision) == (after.state, after.revision)
-    assert [("sleeper", AttemptOutcome.LOST), ("awake", AttemptOutcome.SUCCEEDED)] == [(a.worker_id, a.outcome) for a in after.attempts]
+    assert [("sleeper", AttemptOutcome.LOST), ("awake", AttemptOutcome.SUCCEEDED)] == [
+        (a.worker_id, a.outcome) for a in after.attempts
+    ]
     assert committed == hashlib.sha256(made.read_bytes()).hexdigest()
     wait_until(lambda: not (system.media / "out" / ".telecine").exists(), "the late staging to be gone")
     check_output(system, source)

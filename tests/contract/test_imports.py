@@ -76,7 +76,11 @@ def test_the_worker_and_the_client_know_nothing_of_the_scheduler() -> None:
 
 def test_the_tests_of_aio_servers_never_use_grpc_testing() -> None:
     """It reports success on coroutines that nobody awaited."""
-    users = [path for path in (ROOT / "tests").rglob("*.py") if any(within(name, ("grpc_testing",)) for name in imported(path))]
+    users = [
+        path
+        for path in (ROOT / "tests").rglob("*.py")
+        if any(within(name, ("grpc_testing",)) for name in imported(path))
+    ]
     assert {"client"} >= {path.parent.name for path in users}
 
 

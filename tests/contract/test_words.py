@@ -18,7 +18,7 @@ LUA = resources.files("telecine_scheduler.store") / "lua"
 
 
 def names(enum: object, prefix: str) -> set[str]:
-    return {name.removeprefix(prefix) for name in enum.keys() if not name.endswith("_UNSPECIFIED")}  # type: ignore[attr-defined]
+    return {name.removeprefix(prefix) for name in list(enum.keys()) if not name.endswith("_UNSPECIFIED")}  # type: ignore[attr-defined]
 
 
 def test_states_are_those_of_the_contract() -> None:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis
+
 from support.ffmpeg_under_test import make_clip
 from support.invariants import Keyspace
 from support.processes import Live, System
-
 from telecine_client import AsyncClient
 
 

@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
 from support.ffmpeg_under_test import frames, make_clip
 from support.processes import BIN, Live, ffmpeg_children, have, wait_until
 
@@ -90,7 +91,9 @@ def test_buf_curl_lists_and_calls_the_services(live: Live) -> None:
         return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
 
     listed = buf(f"http://{live.address}", "--list-services").split()
-    live.system.cli(live.address, "transcode", str(live.source), str(live.media / "buf.mp4"), "--job-id", "by-buf", "--detach")
+    live.system.cli(
+        live.address, "transcode", str(live.source), str(live.media / "buf.mp4"), "--job-id", "by-buf", "--detach"
+    )
     got = json.loads(buf("-d", '{"job_id": "by-buf"}', f"http://{live.address}/telecine.v1.SchedulerService/GetJob"))
 
     assert {"telecine.v1.SchedulerService", "telecine.v1.LeaseService", "grpc.health.v1.Health"} <= set(listed)
@@ -108,7 +111,8 @@ def test_the_worker_shows_its_metrics(live: Live, tmp_path: Path) -> None:
 
     worker = scrape(live.worker.ready["metrics"])
     for series in (
-        "telecine_worker_slots 2.0", "telecine_worker_busy_slots ", "telecine_worker_connected 1.0", "telecine_ffmpeg_speed_count",
+        "telecine_worker_slots 2.0", "telecine_worker_busy_slots ", "telecine_worker_connected 1.0",
+        "telecine_ffmpeg_speed_count",
         'telecine_worker_attempts_total{kind="",outcome="succeeded"}', "telecine_worker_ffmpeg_speed ", "telecine_build_info{",
     ):  # fmt: skip
         assert series in worker, series
@@ -117,6 +121,12 @@ def test_the_worker_shows_its_metrics(live: Live, tmp_path: Path) -> None:
     )  # fmt: skip
     if have("promtool"):
         for text in (worker, scrape(live.scheduler.ready["metrics"])):
-            checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True, check=False)
-            ours = [line for line in checked.stdout.splitlines() + checked.stderr.splitlines() if line.startswith("telecine")]
+            checked = subprocess.run(
+                ["promtool", "check", "metrics"], input=text, text=True, capture_output=True, check=False
+            )
+            ours = [
+                line
+                for line in checked.stdout.splitlines() + checked.stderr.splitlines()
+                if line.startswith("telecine")
+            ]
             assert [] == ours

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.ffmpeg_under_test import frames, make_clip, probe, ssim
 from support.processes import Live, ffmpeg_children
-
 from telecine.v1 import media_pb2
 from telecine_client import AsyncClient, FailureKind, InvalidRequest, Job, JobState, Unimplemented
 
@@ -69,7 +69,8 @@ async def test_a_two_pass_transcode(live: Live, client: AsyncClient) -> None:
 async def test_raw_arguments(live: Live, client: AsyncClient) -> None:
     """FFmpeg's own arguments, with inputs by name and outputs by path."""
     task = media_pb2.FfmpegTask(
-        args=["-i", "in", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "raw.mp4"], outputs=["raw.mp4"]
+        args=["-i", "in", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "raw.mp4"],
+        outputs=["raw.mp4"],
     )
     job = await done(client, spec(live, "raw", ffmpeg=task))
 

@@ -39,7 +39,20 @@ def make_clip(path: Path, *, seconds: float, size: str = "320x180", rate: int = 
     tone = ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}"] if audio else []
     sound = ["-c:a", "aac"] if audio else []
     picture = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
-    ffmpeg(*picture, *tone, "-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-pix_fmt", "yuv420p", *sound, str(path))
+    ffmpeg(
+        *picture,
+        *tone,
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-crf",
+        "12",
+        "-pix_fmt",
+        "yuv420p",
+        *sound,
+        str(path),
+    )
     return path
 
 

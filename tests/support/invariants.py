@@ -102,7 +102,11 @@ class Keyspace:
             },
         }
         expected = {"states": states, "classes": classes, "tenant classes": by_tenant, "queued": queued}
-        return [f"{what}: counted {found[what]}, are {dict(expected[what])}" for what in found if found[what] != expected[what]]
+        return [
+            f"{what}: counted {found[what]}, are {dict(expected[what])}"
+            for what in found
+            if found[what] != expected[what]
+        ]
 
     def _numbers(self, key: bytes) -> dict[bytes, int]:
         return {field: int(value) for field, value in self._client.hgetall(key).items() if int(value)}

@@ -10,7 +10,7 @@ import redis
 
 from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, Job, JobName, JobState
 from telecine_scheduler.domain.lease import Acknowledgement, Grant, Lease, Report, StreamId, Times
-from telecine_scheduler.domain.submission import JobClass, RetryPolicy, Submission
+from telecine_scheduler.domain.submission import JobClass, Submission
 from telecine_scheduler.store.classes import ClassTable
 from telecine_scheduler.store.job_store import JobStore
 from telecine_scheduler.store.keys import prefix
@@ -21,7 +21,11 @@ DEFAULT_CLASS = JobClass(queue="default", units=1, requirements=frozenset())
 
 def a_job(job_id: str = "job", *, tenant: str = "default", priority: int = 50, **changes: object) -> Submission:
     job = Submission(
-        name=JobName(tenant=tenant, job_id=job_id), job_class=DEFAULT_CLASS, priority=priority, spec=b"spec", digest=b"d" * 16
+        name=JobName(tenant=tenant, job_id=job_id),
+        job_class=DEFAULT_CLASS,
+        priority=priority,
+        spec=b"spec",
+        digest=b"d" * 16,
     )
     return replace(job, **changes)  # type: ignore[arg-type]
 
@@ -42,7 +46,9 @@ class Bench:
     async def dispatch(self, stream: StreamId = WORKER, free: int = 1) -> list[Grant]:
         await self.classes.refresh()
         slots = 64
-        classes = self.classes.served_by(queues=frozenset({"default", "other"}), capabilities=frozenset({"gpu"}), slots=slots)
+        classes = self.classes.served_by(
+            queues=frozenset({"default", "other"}), capabilities=frozenset({"gpu"}), slots=slots
+        )
         return await self.store.dispatch(stream, free=free, classes=classes)
 
     async def lease(self, job_id: str = "job") -> Lease:

@@ -69,7 +69,6 @@ def serve(
     # Imported late, so that --help and a wrong setting are answered at once.
     from telecine_worker.app import run  # noqa: PLC0415
 
-    _watch_children()
     with asyncio.Runner() as runner:
         raise SystemExit(runner.run(run(config, toolchain)))
 
@@ -81,12 +80,6 @@ def _found(toolchain: Toolchain) -> dict[str, object]:
         "ffmpeg_version": toolchain.ffmpeg_version.text,
         "capabilities": list(toolchain.capabilities()),
     }
-
-
-def _watch_children() -> None:
-    """Wait for children by pidfd: Python 3.11 would use a thread a child, 3.12 and newer do this by themselves."""
-    if sys.version_info < (3, 12):
-        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 def main() -> None:

@@ -40,6 +40,8 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
     ("grpc.use_local_subchannel_pool", 1),
+    # Workers and schedulers are neighbours; a proxy of the environment is for the way out.
+    ("grpc.enable_http_proxy", 0),
 )
 
 

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from telecine_process.addresses import Address
 
-
 # How soon the thread notices that it should end.
 POLL_SECONDS = 0.05
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import TypeVar
 
 from telecine.v1 import lease_service_pb2 as pb
-
 from telecine_scheduler.domain.errors import ProtocolViolation, StoreUnavailable
 from telecine_scheduler.domain.lease import Acknowledgement, Grant, Lease, Ruling, StreamId, Times
 from telecine_scheduler.metrics import SchedulerMetrics

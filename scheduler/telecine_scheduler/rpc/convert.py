@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from telecine.v1 import job_pb2, lease_service_pb2, media_pb2
 
+from telecine.v1 import job_pb2, lease_service_pb2, media_pb2
 from telecine_scheduler.domain.errors import ProtocolViolation
 from telecine_scheduler.domain.job import (
     Attempt,

@@ -9,9 +9,9 @@ from typing import Any
 
 import grpc
 import structlog
+
 from telecine.v1 import lease_service_pb2 as pb
 from telecine.v1 import lease_service_pb2_grpc
-
 from telecine_scheduler.domain.errors import ProtocolViolation, StoreUnavailable, UnsupportedProtocol
 from telecine_scheduler.domain.lease import Times
 from telecine_scheduler.metrics import SchedulerMetrics

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 
 from telecine.v1 import lease_service_pb2 as pb
-
 from telecine_scheduler.domain.errors import ProtocolViolation
 
 # A worker that sends and does not read its answers is cut off here.

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
 import grpc
-from telecine.v1 import job_pb2, scheduler_service_pb2, scheduler_service_pb2_grpc
 
+from telecine.v1 import job_pb2, scheduler_service_pb2, scheduler_service_pb2_grpc
 from telecine_scheduler.domain.errors import JobFinished, JobNotFound, JobPublishing, NotSupported
 from telecine_scheduler.domain.job import Job, JobName, JobState
 from telecine_scheduler.rpc.convert import STATES, job_message

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from telecine.v1 import lease_service_pb2, lease_service_pb2_grpc, scheduler_service_pb2, scheduler_service_pb2_grpc
 
+from telecine.v1 import lease_service_pb2, lease_service_pb2_grpc, scheduler_service_pb2, scheduler_service_pb2_grpc
 from telecine_scheduler.rpc.interceptor import CallInterceptor
 from telecine_scheduler.rpc.lease_servicer import LeaseServicer
 from telecine_scheduler.rpc.scheduler_servicer import SchedulerServicer

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from telecine.v1 import media_pb2
 
+from telecine.v1 import media_pb2
 from telecine_scheduler.domain.job import JobName, number_of
 from telecine_scheduler.domain.ranking import DEFAULT_PRIORITY
 from telecine_scheduler.domain.submission import JobClass, Retention, RetryPolicy, Submission

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 import protovalidate
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
-from telecine.v1 import media_pb2
 
+from telecine.v1 import media_pb2
 from telecine_scheduler.domain.errors import InvalidRequest, NotSupported, Violation
 
 MAX_SPEC_BYTES = 64 * 1024

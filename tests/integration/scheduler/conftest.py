@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 import redis
+
 from support.invariants import Keyspace
 from support.redis_server import RedisServer
 from support.running_scheduler import Running, running_scheduler
 from support.store_bench import WORKER, Bench
-
 from telecine_scheduler.domain.lease import Times
 from telecine_scheduler.store.classes import ClassTable
 from telecine_scheduler.store.job_store import Admission, JobStore, Losses
 from telecine_scheduler.store.keys import prefix
 from telecine_scheduler.store.lane import Lane
 from telecine_scheduler.store.link import close, connect
+
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
@@ -43,7 +44,10 @@ async def bench(redis_server: RedisServer, client: redis.Redis) -> AsyncIterator
     """Ends with the invariants checked."""
     times = Times()
     redis_clients = [connect(redis_server.url) for _ in range(3)]
-    lanes = [Lane(name, each, prefix(), lambda *_: None) for name, each in zip(("durable", "fast"), redis_clients, strict=False)]
+    lanes = [
+        Lane(name, each, prefix(), lambda *_: None)
+        for name, each in zip(("durable", "fast"), redis_clients, strict=False)
+    ]
     running = [asyncio.create_task(lane.run()) for lane in lanes]
     store = JobStore(
         durable=lanes[0], fast=lanes[1], scheduler="a", times=times, admission=Admission(max_queued=5, max_queued_per_tenant=4),

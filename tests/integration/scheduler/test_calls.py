@@ -10,10 +10,10 @@ import grpc
 import pytest
 import redis
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from support.redis_server import RedisServer
 from support.rpc_errors import refusal
 from support.running_scheduler import Running, ScriptedWorker, a_spec, running_scheduler
-
 from telecine.v1 import job_pb2, media_pb2, scheduler_service_pb2
 from telecine.v1 import scheduler_service_pb2 as pb
 from telecine_scheduler.store.keys import prefix
@@ -143,7 +143,9 @@ async def test_what_comes_later_is_refused_by_name(scheduler: Running, change: o
 
 def later_calls() -> list[str]:
     service = scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"]
-    return [method.name for method in service.methods if method.name not in {"SubmitJob", "GetJob", "CancelJob", "WatchJob"}]
+    return [
+        method.name for method in service.methods if method.name not in {"SubmitJob", "GetJob", "CancelJob", "WatchJob"}
+    ]
 
 
 @pytest.mark.parametrize("method", later_calls())
@@ -218,7 +220,11 @@ async def test_a_defect_is_masked(scheduler: Running, client: redis.Redis) -> No
     refused = await refusal(scheduler.get())
     client.hset(key, "st", "Q")
 
-    assert (Code.INTERNAL, "INTERNAL", True) == (refused.code, refused.reason, refused.metadata["error_id"] in refused.message)
+    assert (Code.INTERNAL, "INTERNAL", True) == (
+        refused.code,
+        refused.reason,
+        refused.metadata["error_id"] in refused.message,
+    )
     assert "valid" not in refused.message
 
 

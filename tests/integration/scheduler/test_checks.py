@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from support.redis_server import RedisServer
 
+from support.redis_server import RedisServer
 from telecine_scheduler.store.checks import Checks, Durability, UnfitStore
 from telecine_scheduler.store.keys import prefix
 from telecine_scheduler.store.link import close, connect

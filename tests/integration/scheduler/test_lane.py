@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 import redis
+
 from support.redis_server import RedisServer
 from support.store_bench import Bench, a_job
-
 from telecine_scheduler.domain.errors import StoreFull, StoreUnavailable
 from telecine_scheduler.domain.job import JobName, JobState
 from telecine_scheduler.store.keys import prefix
@@ -109,7 +109,9 @@ async def test_a_caller_that_leaves_takes_nothing_back(bench: Bench) -> None:
     assert JobState.QUEUED is await bench.state("left")
 
 
-async def test_calls_that_wait_when_a_scheduler_stops_are_answered(redis_server: RedisServer, client: redis.Redis) -> None:
+async def test_calls_that_wait_when_a_scheduler_stops_are_answered(
+    redis_server: RedisServer, client: redis.Redis
+) -> None:
     """The end of a lane leaves nobody waiting."""
     connection = connect(redis_server.url)
     lane = Lane("fast", connection, prefix(), lambda *_: None)

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import grpc
 import pytest
+
 from support.redis_server import RedisServer
 from support.rpc_errors import read
 from support.running_scheduler import Running, ScriptedWorker, a_spec, running_scheduler
-
 from telecine.v1 import job_pb2, media_pb2
 from telecine.v1 import lease_service_pb2 as lease_pb
 from telecine.v1 import scheduler_service_pb2 as pb
@@ -57,7 +57,9 @@ async def test_credit_bounds_what_is_granted(scheduler: Running) -> None:
         while len(granted) < 3:
             granted += [grant.lease.job_id for grant in (await worker.read()).grants]
         # The answer to this shows that nothing else is on the way.
-        await worker.send(renewals=[lease_pb.Renewal(lease=lease_pb.LeaseRef(tenant="default", job_id="none", token=1))])
+        await worker.send(
+            renewals=[lease_pb.Renewal(lease=lease_pb.LeaseRef(tenant="default", job_id="none", token=1))]
+        )
         response = await worker.read()
 
     assert (["job0", "job1", "job2"], 0, Stale) == (granted, len(response.grants), response.renew_results[0].verdict)
@@ -194,7 +196,9 @@ async def test_an_unknown_protocol_is_refused(scheduler: Running) -> None:
         {"credit": lease_pb.Credit(limit=-1)},
     ],
 )
-async def test_a_message_that_breaks_the_protocol_ends_the_stream(scheduler: Running, message: dict[str, object]) -> None:
+async def test_a_message_that_breaks_the_protocol_ends_the_stream(
+    scheduler: Running, message: dict[str, object]
+) -> None:
     """The reason is said, and nobody else is harmed."""
     async with ScriptedWorker(scheduler.address, worker_id="other") as other:
         await other.welcome()
@@ -220,7 +224,10 @@ async def test_a_stream_begins_with_hello(scheduler: Running) -> None:
 
 async def test_a_worker_that_vanishes_loses_its_job_within_the_grace(redis_server: RedisServer, client: object) -> None:
     """The stream broke and nobody came back: after the reconnect grace another worker has the job."""
-    async with asyncio.timeout(30), running_scheduler(redis_server.url, reconnect_grace=timedelta(milliseconds=300)) as scheduler:
+    async with (
+        asyncio.timeout(30),
+        running_scheduler(redis_server.url, reconnect_grace=timedelta(milliseconds=300)) as scheduler,
+    ):
         await scheduler.submit()
         async with ScriptedWorker(scheduler.address) as worker:
             await worker.welcome()

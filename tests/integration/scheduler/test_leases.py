@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from support.store_bench import WORKER, Bench
 
+from support.store_bench import WORKER, Bench
 from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, JobState, WaitReason
 from telecine_scheduler.domain.lease import Ack, Verdict
 from telecine_scheduler.domain.submission import RetryPolicy

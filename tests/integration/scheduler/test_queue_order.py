@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from support.store_bench import DEFAULT_CLASS, WORKER, Bench
 
+from support.store_bench import DEFAULT_CLASS, WORKER, Bench
 from telecine_scheduler.domain.errors import QueueFull, TooManyClasses
 from telecine_scheduler.domain.job import FailureKind
 from telecine_scheduler.domain.submission import JobClass

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from support.store_bench import ACTIONS, STATES, Bench
 
+from support.store_bench import ACTIONS, STATES, Bench
 from telecine_scheduler.domain.job import NEXT, JobState
 
 # What each action makes of a job in each state. P is running and publishing. The rows are leases.md's transitions; where the
@@ -74,4 +74,3 @@ async def test_a_finished_job_is_purged_after_its_retention(bench: Bench, state:
 
     assert 1 == swept.purged
     assert [] == [key for key in bench.client.keys("*") if b":j:" in key or b":s:" in key or b":x:" in key]
-

@@ -7,10 +7,10 @@ import asyncio
 import grpc
 import pytest
 import redis
+
 from support.redis_server import RedisServer
 from support.rpc_errors import read, refusal
 from support.running_scheduler import Running, ScriptedWorker, running_scheduler
-
 from telecine.v1 import job_pb2
 from telecine.v1 import scheduler_service_pb2 as pb
 from telecine_scheduler.store.keys import prefix
@@ -131,7 +131,7 @@ async def test_a_job_that_is_deleted_ends_its_watch(scheduler: Running, client: 
     call = scheduler.jobs.WatchJob(pb.WatchJobRequest(job_id="job"))
     await call.read()
     p = prefix()
-    client.delete(*[key for key in client.keys("*job*")], f"{p}states", f"{p}cjobs", f"{p}tcl:default", f"{p}age:1")
+    client.delete(*client.keys("*job*"), f"{p}states", f"{p}cjobs", f"{p}tcl:default", f"{p}age:1")
     client.hdel(f"{p}t:default", "q")
     client.delete(f"{p}rdy:1:default", f"{p}fair:1", f"{p}tc:default")
     client.xadd(f"{p}feed", {"j": "default:job", "r": "0", "s": "-"})

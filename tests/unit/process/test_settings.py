@@ -13,7 +13,8 @@ from telecine_process.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("10m", 600), ("1h30m", 5400), ("2d", 172800), ("0s", 0), ("1.5s", 1.5)]
+    ("text", "seconds"),
+    [("500ms", 0.5), ("30s", 30), ("10m", 600), ("1h30m", 5400), ("2d", 172800), ("0s", 0), ("1.5s", 1.5)],
 )
 def test_a_duration_is_a_number_with_a_unit(text: str, seconds: float) -> None:
     """Parts add up."""

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.running_scheduler import a_spec
 
+from support.running_scheduler import a_spec
 from telecine.v1 import media_pb2
 from telecine_scheduler.domain.job import JobName
 from telecine_scheduler.rpc.specs import differing_fields, digest, redacted, to_submission
@@ -64,7 +64,11 @@ def test_defaults_are_filled_in() -> None:
     job = to_submission(NAME, a_spec())
 
     assert ("default", 1, 50, 0) == (job.job_class.queue, job.job_class.units, job.priority, job.not_before)
-    assert (3, timedelta(hours=24), timedelta(days=7)) == (job.retry.max_attempts, job.retention.done, job.retention.failed)
+    assert (3, timedelta(hours=24), timedelta(days=7)) == (
+        job.retry.max_attempts,
+        job.retention.done,
+        job.retention.failed,
+    )
 
 
 def test_a_priority_of_zero_is_not_the_default() -> None:
