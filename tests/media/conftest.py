@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import subprocess
 import time
@@ -17,26 +16,21 @@ import pytest
 import structlog
 from google.protobuf import json_format
 
+from support.ffmpeg_under_test import toolchain_under_test
 from telecine.v1 import media_pb2
 from telecine_worker.attempt import Assignment, Attempt, Permission
 from telecine_worker.ffmpeg.progress import Snapshot
-from telecine_worker.ffmpeg.toolchain import Toolchain, find
+from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.outcome import Ended, Succeeded
 from telecine_worker.storage.locations import FileRoots
 
-BUNDLED = ""  # a PATH with nothing on it
 SSIM = re.compile(r"SSIM .*All:([0-9.]+)")
 
 
 @pytest.fixture(scope="session")
 def toolchain() -> Toolchain:
-    """What TELECINE_TEST_FFMPEG says: "bundled", "system", or a path of ffmpeg; unset: what is found."""
-    wanted = os.environ.get("TELECINE_TEST_FFMPEG", "")
-    if wanted == "bundled":
-        return find(search_path=BUNDLED)
-    if wanted == "system":
-        return find(ffmpeg=Path("/usr/bin/ffmpeg"), ffprobe=Path("/usr/bin/ffprobe"))
-    return find(ffmpeg=Path(wanted)) if wanted else find()
+    """What TELECINE_TEST_FFMPEG names."""
+    return toolchain_under_test()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

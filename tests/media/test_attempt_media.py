@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -81,6 +82,37 @@ async def test_a_stopped_attempt_leaves_nothing(studio, long_film, reasons, end)
     assert [] == processes(marker)
     assert [] == studio.left()
     assert ended.usage.cpu > timedelta(0)
+
+
+OWNER = """
+import asyncio, os, sys
+from pathlib import Path
+from telecine_worker.ffmpeg.process import Command, running
+from telecine_worker.ffmpeg.stop_order import StopOrder
+
+async def main():
+    ffmpeg, source, marker = sys.argv[1:]
+    argv = (ffmpeg, "-v", "quiet", "-progress", "pipe:1", "-stream_loop", "-1", "-i", source, "-f", "null", "-")
+    take = lambda _: os.write(1, b".")
+    async with running(Command(argv=argv, marker=marker), on_output=take, stop=StopOrder()) as child:
+        await child.wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_no_ffmpeg_survives_a_worker_that_is_killed(toolchain, long_film):
+    """SIGKILL of the process that owns an endless FFmpeg: the search that found it before finds none."""
+    marker = f"endless-{os.getpid()}"
+    owner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", OWNER, str(toolchain.ffmpeg), str(long_film), marker), stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    await asyncio.wait_for(owner.stdout.readexactly(1), 10)
+    assert 1 == len(processes(marker))
+    owner.kill()
+    await owner.wait()
+    await until(lambda: not processes(marker))
 
 
 async def test_a_cancelled_task_leaves_nothing(studio, long_film):

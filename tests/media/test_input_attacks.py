@@ -131,6 +131,37 @@ async def test_a_picture_bomb_is_refused(studio, tmp_path, task):
     assert time.monotonic() - begun < 5
 
 
+async def test_a_gap_in_the_timestamps_is_not_filled_for_hours(studio, clips, tools):
+    """Two pictures 20,000 s apart at a constant rate: the length is known from probing, and so is the work; a limit
+    ends it.
+    """
+    gap = clips.make(
+        "gap.mkv",
+        *(
+            "-f",
+            "lavfi",
+            "-i",
+            "color=size=16x16:rate=1:duration=2",
+            "-vf",
+            "setpts=N*20000/TB",
+            "-fps_mode",
+            "passthrough",
+        ),
+        *("-c:v", "mjpeg"),
+    )
+    video = {"codec": "h264", "preset": "ultrafast", "frameRate": {"numerator": 240, "denominator": 1}}
+    begun = time.monotonic()
+    ended = await studio.run(
+        {"transcode": {"input": "main", "path": "o.mp4", "video": video}},
+        {"main": gap},
+        limits={"hardRunTimeout": "1s"},
+    )
+    assert isinstance(ended, Failed), ended
+    assert FailureKind.DEADLINE == ended.failure.kind
+    assert time.monotonic() - begun < 5
+    assert [] == studio.left()
+
+
 FORMATS = [
     ("mp4", ["-c:v", "libx264", "-c:a", "aac"]),
     ("mkv", ["-c:v", "libx265", "-x265-params", "log-level=none", "-c:a", "libopus"]),

@@ -88,7 +88,7 @@ async def test_what_is_not_as_planned_is_found(check, clips, expected, said):
     """Each difference alone, named with both values."""
     with pytest.raises(AttemptFailed) as error:
         await check(clips.film(), expected)
-    assert (FailureKind.RETRYABLE, "VERIFICATION_FAILED") == (error.value.failure.kind, error.value.failure.reason)
+    assert (FailureKind.UNKNOWN, "VERIFICATION_FAILED") == (error.value.failure.kind, error.value.failure.reason)
     assert said in error.value.failure.message
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from structlog.typing import FilteringBoundLogger
-from telecine.v1 import media_pb2
 
+from telecine.v1 import media_pb2
 from telecine_worker.failure import AttemptFailed, Failure, FailureKind
 from telecine_worker.ffmpeg.limits import DEFAULT_STALL_TIMEOUT
 from telecine_worker.ffmpeg.progress import Meter, Snapshot
@@ -54,7 +54,7 @@ class Permission:
 
 
 class Attempt:
-    """Runs once. *ask_to_publish* is asked when all is staged, and again when its deadline passes before all is visible.
+    """Runs once. *ask_to_publish* is asked when all is staged, and again when its deadline passes before the end.
 
     *on_progress* is called on the event loop, up to about twice a second; it must not block.
     """

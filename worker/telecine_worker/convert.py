@@ -6,8 +6,8 @@ from datetime import timedelta
 from fractions import Fraction
 
 from google.protobuf import duration_pb2
-from telecine.v1 import job_pb2, media_pb2
 
+from telecine.v1 import job_pb2, media_pb2
 from telecine_worker.failure import Failure, FailureKind
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, SubtitleStream, VideoStream
 from telecine_worker.ffmpeg.progress import Phase, Snapshot

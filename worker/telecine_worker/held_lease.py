@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 
 from telecine.v1 import lease_service_pb2 as pb
-
 from telecine_worker import convert
 from telecine_worker.attempt import Attempt
 from telecine_worker.ffmpeg.progress import Snapshot

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
+
 from telecine.v1 import lease_service_pb2 as pb
 from telecine.v1 import media_pb2
-
 from telecine_worker import convert
 from telecine_worker.attempt import Assignment, Attempt, Permission
 from telecine_worker.ffmpeg.toolchain import Toolchain
@@ -168,8 +168,7 @@ class Holdings:
     # What is said without being asked.
 
     def tick(self, renew_every: float) -> None:
-        """Once a second: renew what is due or has progress to tell, and send outcomes again that nobody acknowledged.
-        """
+        """Once a second: renew what is due or has progress to tell, and send outcomes again that nobody acknowledged."""
         now = time.monotonic()
         due = [
             lease for lease in self._leases.values()
@@ -185,8 +184,7 @@ class Holdings:
         )
 
     async def _ask_to_publish(self, lease: HeldLease) -> Permission:
-        """Ask until there is an answer. The window counts from the first time of asking, on the clock that never stops.
-        """
+        """Ask until there is an answer. The window counts from the first time of asking, on the clock that never stops."""
         lease.decision.clear()
         asked = time.clock_gettime(time.CLOCK_BOOTTIME)
         while not lease.decision.is_set():
@@ -231,8 +229,7 @@ class Holdings:
         lease.attempt.stop(StopReason.LEASE_LOST, AT_ONCE)
 
     async def drain(self, patience: timedelta, confirm: timedelta) -> None:
-        """Take no more; let attempts finish for *patience*, return the others, and wait *confirm* for acknowledgements.
-        """
+        """Take no more; let attempts finish for *patience*, return the others, and wait *confirm* for acknowledgements."""
         self.draining = True
         self.send_credit()
         await self._wait_until(lambda: not self._leases, patience)

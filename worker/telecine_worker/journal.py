@@ -8,8 +8,8 @@ from pathlib import Path
 
 import structlog
 from google.protobuf.message import DecodeError
-from telecine.v1 import lease_service_pb2 as pb
 
+from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker.lease_key import LeaseKey
 from telecine_worker.work_dir import write_durably
 

@@ -14,9 +14,9 @@ import grpc
 import structlog
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
 from telecine.v1 import lease_service_pb2 as pb
 from telecine.v1 import lease_service_pb2_grpc
-
 from telecine_process.addresses import Address
 from telecine_worker.holdings import Holdings
 from telecine_worker.metrics import WorkerMetrics

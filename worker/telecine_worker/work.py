@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
 from telecine.v1 import media_pb2
-
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.media_info import MediaInfo
@@ -20,7 +19,7 @@ from telecine_worker.ffmpeg.progress import Block, Meter, Phase, Snapshot, Stage
 from telecine_worker.ffmpeg.run import Surroundings, run_ffmpeg
 from telecine_worker.ffmpeg.stop_order import Stopped
 from telecine_worker.ffmpeg.verify import verify
-from telecine_worker.storage.locations import FileRoots
+from telecine_worker.storage.locations import FileRoots, check_relative
 from telecine_worker.storage.publishing import Publisher
 from telecine_worker.storage.sources import Source, open_source, sha256
 from telecine_worker.storage.staging import Staging, open_staging
@@ -114,6 +113,8 @@ class Work:
         plan = kinds.plan(self._spec.task, self.inputs, self._around.toolchain.encoders)
         if not self._spec.HasField("output"):
             raise permanent("OUTPUT_MISSING", "the task writes files, but the spec has no output")
+        for expected in plan.artifacts:
+            check_relative(expected.path)
         await in_thread(self._open_staging)
         stages = [_stage(step, plan) for step in plan.steps]
         self._meter.plan([*stages, _VERIFYING, _UPLOADING, _PUBLISHING])

@@ -283,7 +283,9 @@ OWNER = """
     from telecine_worker.ffmpeg.stop_order import StopOrder
 
     async def main():
-        argv = (sys.executable, "-I", "-S", "-u", "-c", "import time; print('ready'); time.sleep(600)")
+        # In one write: a second one after the owner's death would end the child by a broken pipe.
+        script = "import os, time; os.write(1, b'ready'); time.sleep(600)"
+        argv = (sys.executable, "-I", "-S", "-c", script)
         take = lambda chunk: print(chunk.decode(), flush=True)
         async with running(Command(argv=argv, marker=sys.argv[1]), on_output=take, stop=StopOrder()) as child:
             await child.wait()

@@ -60,7 +60,7 @@ SIGNATURES: tuple[Signature, ...] = tuple(
     for pattern, verdict in (
         (r"^telecine-launcher: ", LAUNCH_FAILED),
         (r"not on whitelist|not in allowed_(segment_)?extensions|Unsafe file name", NOT_ALLOWED),
-        (r"[Ee]xceeds? (the )?(specified )?max|Picture size .* is invalid|max_pixels", OVER_LIMIT),
+        (r"exceeds specified max|exceeds max_streams|Picture size .* is invalid", OVER_LIMIT),
         (r"No space left on device|Disk quota exceeded", NO_SPACE),
         (r"Cannot allocate memory|malloc of size .* failed", OUT_OF_MEMORY),
         (
@@ -110,7 +110,7 @@ _TAGS = re.compile(r"^(\[[^\]]*\] )+")
 
 def verdict_of(code: int, lines: Sequence[str]) -> tuple[Verdict, str]:
     """What an end means that was not asked for, and the line that says so; the last error when no line is known."""
-    if code < 0 or (code > 128 + signal.SIGHUP and code - 128 in _FATAL_SIGNALS):
+    if code < 0 or code - 128 in _FATAL_SIGNALS:
         number = -code if code < 0 else code - 128
         return SIGNALS.get(number, CRASHED), signal.Signals(number).name
     for signature in SIGNATURES:
@@ -120,8 +120,9 @@ def verdict_of(code: int, lines: Sequence[str]) -> tuple[Verdict, str]:
     return CODES.get(code, UNKNOWN), last_error(lines)
 
 
-# What a wrapper such as bwrap or a shell makes of a signal: 128 + number. Other numbers there are FFmpeg's own codes.
-_FATAL_SIGNALS = frozenset({signal.SIGILL, signal.SIGABRT, signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV})
+# What a wrapper such as bwrap or a shell makes of a signal: 128 + number. Other numbers there are FFmpeg's own codes,
+# as is that of SIGABRT: 134 is also a full disk quota.
+_FATAL_SIGNALS = frozenset({signal.SIGILL, signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV})
 
 
 def words(line: str) -> str:

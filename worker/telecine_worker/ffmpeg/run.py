@@ -15,9 +15,13 @@ from telecine_worker.ffmpeg.stop_order import StopOrder, Stopped
 from telecine_worker.ffmpeg.toolchain import Toolchain
 
 REPORT_SECONDS = "0.5"
+ABORT_WHEN_EMPTY = ("-abort_on", "empty_output")
+"""For runs that write something: without it a file with no frames ends with code 0. The first pass of VP9 writes
+nothing.
+"""
 # -y, never -n: with -n an output that exists ends a run with code 0 and nothing done.
 ALWAYS = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+warning")
-PROGRESS = ("-progress", "pipe:1", "-stats_period", REPORT_SECONDS, "-y", "-abort_on", "empty_output")
+PROGRESS = ("-progress", "pipe:1", "-stats_period", REPORT_SECONDS, "-y")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +66,8 @@ async def run_ffmpeg(
             seen[0] = block
         on_block(block)
 
-    command = Command(
-        argv=(str(around.toolchain.ffmpeg), *ALWAYS, *PROGRESS, *arguments),
-        marker=around.marker,
-        cwd=cwd,
-        pass_fds=around.pass_fds,
-        names=around.names,
-    )
+    argv = (str(around.toolchain.ffmpeg), *ALWAYS, *PROGRESS, *arguments)
+    command = Command(argv=argv, marker=around.marker, cwd=cwd, pass_fds=around.pass_fds, names=around.names)
     async with (
         running(command, on_output=ProgressParser(take).feed, stop=around.stop) as child,
         ended_when_stalled(

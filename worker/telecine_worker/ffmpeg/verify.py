@@ -19,7 +19,7 @@ from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStrea
 from telecine_worker.ffmpeg.probe import Probed, probe
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Block
-from telecine_worker.ffmpeg.run import Surroundings, run_ffmpeg
+from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY, Surroundings, run_ffmpeg
 
 WHOLE_DECODE = timedelta(seconds=20)
 EDGE_SECONDS = 10
@@ -151,7 +151,7 @@ async def _decode(
     """By ffmpeg and not by ffprobe, whose bundled build cannot decode AV1. Any line on standard error is a fault."""
     url = f"file:/proc/self/fd/{fd}"
     arguments = (
-        *("-loglevel", "level+error", "-xerror", "-max_error_rate", "0", *part),
+        *("-loglevel", "level+error", *ABORT_WHEN_EMPTY, "-xerror", "-max_error_rate", "0", *part),
         *(*whitelists.BEFORE_INPUT, "-i", url, "-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough"),
         *("-f", "null", "-"),
     )
@@ -176,8 +176,9 @@ async def _decode(
 
 
 def _failed(expected: Expected, why: str, log_tail: str = "") -> AttemptFailed:
+    # UNKNOWN is tried once more and then final: what fails verification twice is not an accident.
     return AttemptFailed(
-        FailureKind.RETRYABLE,
+        FailureKind.UNKNOWN,
         "VERIFICATION_FAILED",
         f"{expected.path} is not what was planned: {why}",
         log_tail=log_tail,

@@ -67,14 +67,14 @@ def walk(directory: int, parts: Sequence[str], flags: int) -> int:
     with contextlib.ExitStack() as opened:
         here = directory
         for part in parts[:-1]:
-            here = _step(here, part, os.O_PATH | os.O_DIRECTORY)
+            here = _step(here, part, os.O_PATH)
             opened.callback(os.close, here)
         return _step(here, parts[-1] if parts else ".", flags)
 
 
 def _step(directory: int, part: str, flags: int) -> int:
     fd = os.open(part, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    # O_PATH with O_NOFOLLOW opens the link itself; O_DIRECTORY refuses one as ENOTDIR, which hides why.
+    # O_PATH with O_NOFOLLOW opens the link itself; O_DIRECTORY would refuse one as ENOTDIR, which hides why.
     if stat.S_ISLNK(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), part)

@@ -11,6 +11,9 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from telecine_worker.failure import AttemptFailed, permanent
 
 LONGEST_PATH_BYTES = 4096
+LONGEST_RELATIVE = 1024
+STAGING_FOLDER = ".telecine"
+"""Below an output: where attempts write what is not published yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,19 @@ def file_path(uri: str, what: str) -> Path:
     if any(name in ("", ".", "..") for name in names):
         raise _refused(what, "has an empty, '.' or '..' part")
     return Path("/", *names)
+
+
+def check_relative(path: str) -> None:
+    """Raise AttemptFailed PATH_NOT_ALLOWED unless *path* stays below the output and off the folder of stagings."""
+    names = path.split("/")
+    if len(path) > LONGEST_RELATIVE or "\0" in path or any(name in ("", ".", "..") for name in names):
+        raise permanent(
+            "PATH_NOT_ALLOWED",
+            f"output path {path[:80]!r} has an empty, '.' or '..' part or more than {LONGEST_RELATIVE} characters; "
+            "a relative path such as folder/name.mp4 would be right",
+        )
+    if names[0] == STAGING_FOLDER:
+        raise permanent("PATH_NOT_ALLOWED", f"output path {path!r} lies in {STAGING_FOLDER}, which is the worker's own")
 
 
 def file_uri(path: Path) -> str:

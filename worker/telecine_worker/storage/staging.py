@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from telecine_worker.failure import permanent
 from telecine_worker.storage import disk_errors
 from telecine_worker.storage.beneath import make_directories, open_beneath, open_regular
-from telecine_worker.storage.locations import FileRoots, Location
+from telecine_worker.storage.locations import STAGING_FOLDER, FileRoots, Location
 
-STAGING_FOLDER = ".telecine"
 _ATTEMPTS = 8
 
 
@@ -58,12 +57,18 @@ class Staging:
             os.close(fd)
 
     def remove_older(self) -> None:
-        """Remove what earlier attempts of the same job staged: a late rename of theirs then finds nothing."""
+        """Remove what earlier attempts of the same job staged: a late rename of theirs then finds nothing.
+
+        Raises AttemptFailed.
+        """
         token = token_of(self.name)
-        with self._stagings() as folder:
-            for name in os.listdir(folder):  # noqa: PTH208 - by descriptor, not by path
-                if owner_of(name) == self.owner and token_of(name) < token:
-                    remove_tree(folder, name)
+        try:
+            with self._stagings() as folder:
+                for name in os.listdir(folder):  # noqa: PTH208 - by descriptor, not by path
+                    if owner_of(name) == self.owner and token_of(name) < token:
+                        remove_tree(folder, name)
+        except OSError as error:
+            raise disk_errors.write_failure(error, "the staging of an older attempt") from error
 
     def discard(self) -> None:
         """Remove the attempt's folder, and the folder of stagings when it is empty. Safe to repeat."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from telecine.v1 import media_pb2
-
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.media_info import AudioStream
 
@@ -69,6 +68,7 @@ class AudioTarget:
     rate_hz: int
     channels: int
     bitrate_bps: int
+    sixteen_bits: bool = False
 
     def options(self) -> list[str]:
         """FFmpeg's arguments for the output."""
@@ -79,16 +79,16 @@ class AudioTarget:
             options += ["-af", f"aformat=channel_layouts={LAYOUTS[self.channels]}"]
             if self.codec.codec == "opus":
                 options += ["-mapping_family", "1"]
-        if self.codec.codec == "flac":
+        if self.sixteen_bits:
             options += ["-sample_fmt", "s16"]
         return options
 
 
 def target(audio: media_pb2.Audio, source: AudioStream) -> AudioTarget:
-    """What *audio* asks for, completed from the *source*. Raises AttemptFailed INVALID_OPTION."""
+    """What *audio* asks for, completed from the *source*. Raises AttemptFailed OPTION_INVALID."""
     if audio.codec not in CODECS:
         raise permanent(
-            "INVALID_OPTION", f"audio.codec {audio.codec!r}; one of {', '.join(CODECS)}, copy would be right"
+            "OPTION_INVALID", f"audio.codec {audio.codec!r}; one of {', '.join(CODECS)}, copy would be right"
         )
     codec = CODECS[audio.codec]
     channels = _channels(audio, codec, source)
@@ -97,14 +97,20 @@ def target(audio: media_pb2.Audio, source: AudioStream) -> AudioTarget:
         rate_hz=_rate(audio, codec, source),
         channels=channels,
         bitrate_bps=_bitrate(audio, codec, channels),
+        # What a lossy codec decodes to has no bits worth keeping beyond these; a lossless source keeps all it has.
+        sixteen_bits=codec.codec == "flac" and not _is_lossless(source.codec),
     )
+
+
+def _is_lossless(codec: str) -> bool:
+    return codec.startswith("pcm_") or codec in ("flac", "alac", "truehd", "wavpack")
 
 
 def _rate(audio: media_pb2.Audio, codec: AudioCodec, source: AudioStream) -> int:
     wanted = audio.sample_rate_hz
     if wanted and codec.rates and wanted not in codec.rates:
         rates = ", ".join(map(str, codec.rates))
-        raise permanent("INVALID_OPTION", f"audio.sample_rate_hz {wanted} with {audio.codec}; one of {rates} is right")
+        raise permanent("OPTION_INVALID", f"audio.sample_rate_hz {wanted} with {audio.codec}; one of {rates} is right")
     if wanted:
         return wanted
     return source.sample_rate_hz if not codec.rates or source.sample_rate_hz in codec.rates else DEFAULT_RATE_HZ
@@ -113,7 +119,7 @@ def _rate(audio: media_pb2.Audio, codec: AudioCodec, source: AudioStream) -> int
 def _channels(audio: media_pb2.Audio, codec: AudioCodec, source: AudioStream) -> int:
     if audio.channel_count > codec.max_channels:
         raise permanent(
-            "INVALID_OPTION",
+            "OPTION_INVALID",
             f"audio.channel_count {audio.channel_count} with {audio.codec}; at most {codec.max_channels} is right",
         )
     return audio.channel_count or max(1, min(source.channel_count, codec.max_channels))
@@ -122,9 +128,9 @@ def _channels(audio: media_pb2.Audio, codec: AudioCodec, source: AudioStream) ->
 def _bitrate(audio: media_pb2.Audio, codec: AudioCodec, channels: int) -> int:
     most = min(codec.bps, codec.bps_per_channel * channels)
     if audio.bitrate_bps and not most:
-        raise permanent("INVALID_OPTION", f"audio.bitrate_bps with {audio.codec}, which is lossless; leave it out")
+        raise permanent("OPTION_INVALID", f"audio.bitrate_bps with {audio.codec}, which is lossless; leave it out")
     if audio.bitrate_bps > most:
         raise permanent(
-            "INVALID_OPTION", f"audio.bitrate_bps {audio.bitrate_bps} with {channels} channels; at most {most} is right"
+            "OPTION_INVALID", f"audio.bitrate_bps {audio.bitrate_bps} with {channels} channels; at most {most} is right"
         )
     return audio.bitrate_bps or min(DEFAULT_BPS_PER_CHANNEL * channels, most)

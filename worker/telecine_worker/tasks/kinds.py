@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 
 from telecine.v1 import media_pb2
-
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.tasks import raw, transcode

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 
 from telecine.v1 import media_pb2
-
 from telecine_worker.ffmpeg.media_info import VideoStream
 
 DEFAULT_PIXEL_FORMAT = "yuv420p"
@@ -37,9 +36,14 @@ def even(length: Fraction | int) -> int:
 
 
 def filters(video: media_pb2.Video, source: VideoStream) -> str:
-    """FFmpeg rotates before these. Scaling is always there: it also keeps the size when a source changes its own
-    midway.
+    """FFmpeg rotates before these. Scaling is always there: it keeps the size when a source changes its own midway.
+
+    Full-range sources become limited-range, as FFmpeg 5 did by itself. A constant rate is made here, not by -fps_mode
+    cfr, which repeats frames at the start and end, and differs by version.
     """
     wide, high = size(video, source)
     pixel_format = video.pixel_format or DEFAULT_PIXEL_FORMAT
-    return f"scale={wide}:{high}:flags=bicubic,setsar=1,format={pixel_format}"
+    chain = f"scale={wide}:{high}:flags=bicubic:out_range=tv,setsar=1,format={pixel_format}"
+    if not video.HasField("frame_rate"):
+        return chain
+    return f"fps={video.frame_rate.numerator}/{video.frame_rate.denominator},{chain}"

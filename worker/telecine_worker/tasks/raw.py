@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from telecine.v1 import media_pb2
-
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg import arguments, whitelists
 from telecine_worker.ffmpeg.arguments import Arguments, InputArguments, OutputArguments
 from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.options import AUDIO_ENCODERS, SUBTITLE_ENCODERS, VIDEO_ENCODERS
+from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.ffmpeg.values import time_seconds
 from telecine_worker.tasks.containers import CONTAINERS
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
@@ -69,7 +69,7 @@ def plan(task: media_pb2.FfmpegTask, inputs: Mapping[str, MediaInfo], encoders: 
     """What to run for *task*. Raises AttemptFailed ARGUMENT_NOT_ALLOWED, UNSUPPORTED_CONTAINER, ENCODER_MISSING."""
     parsed = _parsed(task)
     _check_encoders(parsed, encoders)
-    argv: list[Argument] = []
+    argv: list[Argument] = [*ABORT_WHEN_EMPTY]
     for each in parsed.inputs:
         argv += [token for pair in each.options for token in pair]
         argv += [*whitelists.BEFORE_INPUT, "-i", InputPlace(each.name)]

@@ -8,12 +8,12 @@ from datetime import timedelta
 from fractions import Fraction
 
 from telecine.v1 import media_pb2
-
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.expected import Expected, ExpectedAudio, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
 from telecine_worker.ffmpeg.progress import Phase
+from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.tasks import audio_encoding, picture, video_encoding
 from telecine_worker.tasks.containers import Container, check_codec, container_of
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
@@ -32,6 +32,8 @@ def input_names(task: media_pb2.TranscodeTask) -> frozenset[str]:
 
 def plan(task: media_pb2.TranscodeTask, inputs: Mapping[str, MediaInfo], encoders: Set[str]) -> Plan:
     """What to run for *task*. Raises AttemptFailed naming the field and what would be right."""
+    if not task.HasField("video") and not task.HasField("audio"):
+        raise permanent("OPTION_INVALID", "a transcode needs video, audio or both")
     _refuse_later_options(task)
     return _Transcode(task, inputs[task.input], encoders).plan()
 
@@ -88,7 +90,14 @@ class _Transcode:
         )
 
     def _argv(self, run: int) -> list[Argument]:
-        argv: list[Argument] = [*self._part.seek(), *whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input)]
+        empty = () if run == 1 else ABORT_WHEN_EMPTY
+        argv: list[Argument] = [
+            *empty,
+            *self._part.seek(),
+            *whitelists.BEFORE_INPUT,
+            "-i",
+            InputPlace(self._task.input),
+        ]
         if self._video is not None:
             argv += ["-map", f"0:{self._video.index}", *self._video_options(self._video, run)]
         if self._audio is not None and run != 1:
@@ -111,7 +120,8 @@ class _Transcode:
         self._need(codec.encoder)
         return [
             *("-vf", picture.filters(video, source)),
-            *self._frame_mode(),
+            # Said always: the default is another one in FFmpeg 5 and 9. A new rate is made by the filter fps.
+            *("-fps_mode", "vfr", *self._frame_limit()),
             *video_encoding.encoder_options(video, codec, self._frame_rate(), run),
             *_tag(codec.codec, self._container),
         ]
@@ -130,18 +140,18 @@ class _Transcode:
         if encoder not in self._encoders:
             raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {encoder}")
 
-    def _frame_mode(self) -> list[str]:
-        """Said always: the default is another one in FFmpeg 5 and 9."""
-        if not self._task.video.HasField("frame_rate"):
-            return ["-fps_mode", "vfr"]
-        rate = self._task.video.frame_rate
-        return ["-fps_mode", "cfr", "-r", f"{rate.numerator}/{rate.denominator}"]
-
     def _frame_rate(self) -> Fraction | None:
         if self._task.video.HasField("frame_rate"):
             rate = self._task.video.frame_rate
             return Fraction(rate.numerator, rate.denominator)
         return self._video.frame_rate if self._video is not None else None
+
+    def _frame_limit(self) -> list[str]:
+        """At a constant rate, a gap in the timestamps of a small file would be filled with frames for hours."""
+        frames = self._frame_count()
+        if not self._task.video.HasField("frame_rate") or frames is None:
+            return []
+        return ["-frames:v", str(frames + 2 * self._frame_tolerance())]
 
     def _frame_count(self) -> int | None:
         """None while unknown. The input's own count where every frame is kept, else duration times rate."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from telecine.v1 import media_pb2
-
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.media_info import MediaInfo
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from telecine.v1 import media_pb2
-
 from telecine_worker.failure import permanent
 
 X26X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -130,10 +129,10 @@ CODECS: dict[str, VideoCodec] = {"h264": H264, "h265": H265, "vp9": VP9, "av1": 
 
 
 def codec_of(video: media_pb2.Video) -> VideoCodec:
-    """The codec that *video* names. Raises AttemptFailed INVALID_OPTION for values outside what its encoder takes."""
+    """The codec that *video* names. Raises AttemptFailed OPTION_INVALID for values outside what its encoder takes."""
     if video.codec not in CODECS:
         raise permanent(
-            "INVALID_OPTION", f"video.codec {video.codec!r}; one of {', '.join(CODECS)}, copy would be right"
+            "OPTION_INVALID", f"video.codec {video.codec!r}; one of {', '.join(CODECS)}, copy would be right"
         )
     codec = CODECS[video.codec]
     for field, value, allowed in (
@@ -143,22 +142,22 @@ def codec_of(video: media_pb2.Video) -> VideoCodec:
     ):
         if value and value not in allowed:
             raise permanent(
-                "INVALID_OPTION",
+                "OPTION_INVALID",
                 f"video.{field} {value!r} with {video.codec}; one of {', '.join(allowed)} would be right",
             )
     if video.HasField("crf") and not 0 <= video.crf <= codec.highest_crf:
         raise permanent(
-            "INVALID_OPTION", f"video.crf {video.crf} with {video.codec}; 0 to {codec.highest_crf} is right"
+            "OPTION_INVALID", f"video.crf {video.crf} with {video.codec}; 0 to {codec.highest_crf} is right"
         )
     if video.HasField("frame_rate") and not 0 < video.frame_rate.numerator <= MAX_RATE * video.frame_rate.denominator:
-        raise permanent("INVALID_OPTION", f"video.frame_rate is not above 0 and at most {MAX_RATE}")
+        raise permanent("OPTION_INVALID", f"video.frame_rate is not above 0 and at most {MAX_RATE}")
     _check_rate_control(video)
     return codec
 
 
 def _check_rate_control(video: media_pb2.Video) -> None:
     if video.two_pass and not video.HasField("bitrate_bps"):
-        raise permanent("INVALID_OPTION", "video.two_pass needs video.bitrate_bps")
+        raise permanent("OPTION_INVALID", "video.two_pass needs video.bitrate_bps")
     if video.codec == "av1" and video.two_pass:
         raise permanent(
             "UNSUPPORTED_OPTION", "video.two_pass with av1: SVT-AV1 runs in one pass; leave it out, or use vp9"
@@ -170,7 +169,7 @@ def _check_rate_control(video: media_pb2.Video) -> None:
         )
     if video.HasField("bitrate_bps") and 0 < video.max_bitrate_bps < video.bitrate_bps:
         raise permanent(
-            "INVALID_OPTION", "video.max_bitrate_bps is below video.bitrate_bps; at least as much would be right"
+            "OPTION_INVALID", "video.max_bitrate_bps is below video.bitrate_bps; at least as much would be right"
         )
 
 
@@ -189,7 +188,7 @@ def key_frame_distance(video: media_pb2.Video, rate: Fraction | None) -> int:
     """In frames, never longer than gop_duration. Raises AttemptFailed where the rate of frames is unknown."""
     if rate is None:
         raise permanent(
-            "INVALID_OPTION", "video.gop_duration: the input's frame rate is unknown; set video.frame_rate as well"
+            "OPTION_INVALID", "video.gop_duration: the input's frame rate is unknown; set video.frame_rate as well"
         )
     seconds = Fraction(video.gop_duration.seconds) + Fraction(video.gop_duration.nanos, 10**9)
     return max(1, int(seconds * rate))
