@@ -132,7 +132,7 @@ class System:
     def scheduler(self, name: str = "scheduler", listen: str = "127.0.0.1:0", **env: str) -> Child:
         """A scheduler that was not started yet."""
         argv = [str(BIN / "telecine-scheduler"), "--listen", listen, "--metrics-listen", "127.0.0.1:0"]
-        return self._child(name, argv, TELECINE_REDIS_URL=self.redis.url, TELECINE_REFLECTION="1", **env)
+        return self._child(name, argv, **{"TELECINE_REDIS_URL": self.redis.url, "TELECINE_REFLECTION": "1"} | env)
 
     def worker(self, schedulers: str, name: str = "worker", **env: str) -> Child:
         """A worker that was not started yet; its id is its name."""

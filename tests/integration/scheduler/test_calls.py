@@ -38,6 +38,20 @@ async def test_an_id_is_made_for_a_caller_without_one(scheduler: Running) -> Non
     assert ("7", True) == (first[14], first != second)
 
 
+async def test_secrets_never_come_back(scheduler: Running) -> None:
+    """Header values are blank in every answer that has a spec; the worker gets them."""
+    headers = {"in": media_pb2.Input(uri="file:///media/in.mp4", headers={"Authorization": "hidden"})}
+    await scheduler.submit(inputs=headers)
+    watched = await scheduler.jobs.WatchJob(pb.WatchJobRequest(job_id="job")).read()
+    answers = [await scheduler.get(), watched.job]
+    async with ScriptedWorker(scheduler.address) as worker:
+        await worker.welcome()
+        granted = media_pb2.JobSpec.FromString((await worker.grant()).spec)
+
+    assert [{"Authorization": ""}] * 2 == [dict(job.spec.inputs["in"].headers) for job in answers]
+    assert "hidden" == granted.inputs["in"].headers["Authorization"]
+
+
 async def test_the_same_submit_again_is_the_same_job(scheduler: Running) -> None:
     """With an equal spec the answer says duplicate, and nothing changes."""
     first = await scheduler.submit()

@@ -36,6 +36,7 @@ async def test_a_grant_that_nobody_accepts_goes_back_uncharged(bench: Bench) -> 
     job = await bench.job()
     assert (JobState.QUEUED, 0) == (job.state, job.attempt_count)
     assert Verdict.STALE is (await bench.store.accept(lease)).verdict
+    assert Ack.STALE is (await bench.succeed(lease)).ack
 
 
 async def test_a_refused_job_waits_after_the_third_time(bench: Bench) -> None:
