@@ -98,7 +98,8 @@ class Child:
 class System:
     """Redis, and as many schedulers and workers as a test wants, in a folder of their own."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, *, appendfsync: str = "always", **settings: str) -> None:
+        self._appendfsync = appendfsync
         self._settings = {f"TELECINE_{name}": value for name, value in settings.items()}
         self._open = ExitStack()
         self.children: list[Child] = []
@@ -107,7 +108,7 @@ class System:
         self.folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="tc")))
         self.media = self.folder / "media"
         self.media.mkdir()
-        self.redis = RedisServer(self.folder)
+        self.redis = RedisServer(self.folder, appendfsync=self._appendfsync)
         self.redis.start()
         return self
 

@@ -49,9 +49,10 @@ def main(arguments: list[str]) -> int:
     if os.getppid() != int(worker_pid):
         return fail("the worker is gone")
     confine()
-    # Python ignores SIGPIPE and SIGXFSZ, and an ignored signal stays ignored over execve.
-    for name in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(name, signal.SIG_DFL)
+    # An ignored signal stays ignored over execve: Python ignores SIGPIPE and SIGXFSZ, a shell those of a background job.
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     try:
         os.execv(program, [program, *rest])  # noqa: S606 - this is what the module is for
     except OSError as error:
