@@ -91,7 +91,10 @@ def serve(
 
 def main() -> None:
     """The entry point."""
-    typer.run(serve)
+    # Without typer's own tracebacks: they are boxes, and the log is lines.
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(serve)
+    app()
 
 
 if __name__ == "__main__":

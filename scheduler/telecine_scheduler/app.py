@@ -168,13 +168,13 @@ class Scheduler:
         while not self._state.checked:
             try:
                 self._durable.synced, warnings = await checks.run()
+                await self._background.sweep()
             except StoreUnavailable as error:
                 self._state.store_watch.failed(error)
                 await asyncio.sleep(0.2)
                 continue
             for warning in warnings:
                 log.warning(warning, redis=shown(config.redis_url))
-            await self._background.sweep()
             self._state.checked = True
             self._checked.set()
         await self._show_health()
@@ -220,7 +220,8 @@ async def run(config: Config) -> int:
     except ExceptionGroup as group:
         unfit = group.subgroup(UnfitStore)
         if unfit is None:
-            raise
+            log.exception("scheduler failed")
+            return 1
         return _refuse(str(unfit.exceptions[0]))
     return 0
 

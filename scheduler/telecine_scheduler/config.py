@@ -11,6 +11,9 @@ from telecine_scheduler.domain.ranking import STRICT_AGING, Ranking
 from telecine_scheduler.store.checks import Durability
 from telecine_scheduler.store.job_store import Admission
 
+SHORTEST_TTL = timedelta(seconds=5)
+SHORTEST_PUBLISH_WINDOW = timedelta(seconds=5)
+
 
 class ConfigError(ValueError):
     """A setting that cannot be; the message says which and what would be right."""
@@ -34,13 +37,14 @@ class Config:
         if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
             raise ConfigError("TELECINE_REDIS_URL must begin with redis://, rediss:// or unix://")
         times = self.times
-        if times.ttl < timedelta(seconds=1):
-            raise ConfigError("TELECINE_LEASE_TTL must be at least 1s: a worker has to renew within a third of it")
+        if times.ttl < SHORTEST_TTL:
+            raise ConfigError("TELECINE_LEASE_TTL must be at least 5s: workers renew about once a second")
         if times.reconnect_grace > times.ttl:
             raise ConfigError("TELECINE_RECONNECT_GRACE must not be longer than TELECINE_LEASE_TTL")
-        for name in ("accept_window", "publish_window"):
-            if getattr(times, name) <= timedelta():
-                raise ConfigError(f"TELECINE_{name.upper()} must be longer than 0")
+        if times.accept_window <= timedelta():
+            raise ConfigError("TELECINE_ACCEPT_WINDOW must be longer than 0")
+        if times.publish_window < SHORTEST_PUBLISH_WINDOW:
+            raise ConfigError("TELECINE_PUBLISH_WINDOW must be at least 5s: workers stop two seconds before it ends")
         if min(self.admission.max_queued, self.admission.max_queued_per_tenant) < 0:
             raise ConfigError("TELECINE_MAX_QUEUED and TELECINE_MAX_QUEUED_PER_TENANT must be 0 (no limit) or more")
 

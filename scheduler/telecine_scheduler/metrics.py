@@ -78,7 +78,7 @@ class SchedulerMetrics:
 
     def count_sweep(self, swept: Swept) -> None:
         """What one sweep did."""
-        for action in ("promoted", "returned", "lost", "failed", "cancelled", "purged", "repaired"):
+        for action in ("promoted", "returned", "lost", "failed", "cancelled", "purged", "repaired", "broken"):
             self.swept.labels(action).inc(getattr(swept, action))
         self.attempts.labels("lost").inc(swept.lost + swept.failed)
         self.attempts.labels("cancelled").inc(swept.cancelled)

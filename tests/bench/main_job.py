@@ -1,6 +1,6 @@
 """What the main job costs: `./run python tests/bench/main_job.py` prints one JSON object.
 
-Real scheduler process, real Redis, a worker that does nothing (the lease stream is real), for two settings of durability. Times are
+Real scheduler process, real Redis, a worker that does nothing (the lease stream is real), two settings of durability. Times are
 medians in milliseconds, beside a bare gRPC call and a bare PING in the same run: compare ratios, not figures.
 """
 

@@ -40,13 +40,18 @@ class Conversation:
         self._outbox = Outbox()
         self._clean = False
         self.stream = WorkerStream(
-            _offer(hello), leasing, on_grants=self._grant, on_cancel=self._cancel, on_fenced=self._outbox.fail
+            _offer(hello),
+            leasing,
+            on_grants=self._grant,
+            on_cancel=self._cancel,
+            on_fenced=self._outbox.fail,
+            room=self._outbox.granted,
         )
 
     async def welcome(self) -> pb.Welcome:
-        """Apply the Hello: outcomes first, then held leases, then what an older process left."""
-        acks = [await self._outcome(outcome) for outcome in self._hello.unconfirmed_outcomes]
-        results = [await self._renewal(renewal) for renewal in self._hello.held_leases]
+        """Apply the Hello: outcomes first, then held leases, then what an older process left. `end` has to follow."""
+        acks = await asyncio.gather(*map(self._outcome, self._hello.unconfirmed_outcomes))
+        results = await asyncio.gather(*map(self._renewal, self._hello.held_leases))
         held = [convert.lease_of(renewal.lease) for renewal in self._hello.held_leases]
         await self._leasing.open(self.stream.offer, held)
         message = pb.Welcome(
@@ -78,7 +83,6 @@ class Conversation:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
             self._metrics.worker_streams.dec()
-            await self._end()
 
     def _failed(self, part: asyncio.Task[None]) -> None:
         """A part that failed ends the stream with its error."""
@@ -86,12 +90,13 @@ class Conversation:
         if isinstance(error, Exception):
             self._outbox.fail(error)
 
-    async def _end(self) -> None:
-        try:
-            await self._leasing.close(self.stream, clean=self._clean)
-        except StoreUnavailable:
-            # The leases run out by themselves.
-            return
+    async def end(self) -> None:
+        """The stream is over, wherever it ended. Also carried out when the handler is cancelled."""
+        await asyncio.shield(asyncio.ensure_future(self._leasing.close(self.stream, clean=self._clean)))
+
+    def stop(self) -> None:
+        """End the stream now: the scheduler stops, and the worker has not moved."""
+        self._outbox.fail(StoreUnavailable("this scheduler stops; connect to another one"))
 
     async def _grow_old(self) -> None:
         await asyncio.sleep(MAX_AGE.total_seconds() * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
@@ -116,6 +121,7 @@ class Conversation:
             async with asyncio.TaskGroup() as answers:
                 async for request in requests:
                     await room.acquire()
+                    await self._outbox.room()
                     answers.create_task(handle(request))
         except* ProtocolViolation as group:
             self._metrics.refused.inc()

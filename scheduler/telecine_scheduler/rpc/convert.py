@@ -220,6 +220,15 @@ def _returned(reason: str) -> bytes:
     return failure.SerializeToString()
 
 
+def broken_outcome(violations: str) -> job_pb2.Failure:
+    """What becomes of an attempt whose outcome breaks the rules of the contract: a defect of the worker."""
+    return job_pb2.Failure(
+        kind=job_pb2.Failure.KIND_UNKNOWN,
+        reason="INTERNAL_ERROR",
+        message=f"the worker reported an outcome that breaks the contract: {violations}",
+    )
+
+
 def losses(times: Times) -> Losses:
     """The failure of an attempt whose worker was lost."""
     failure = job_pb2.Failure(

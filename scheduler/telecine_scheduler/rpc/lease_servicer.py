@@ -16,6 +16,7 @@ from telecine_scheduler.domain.errors import ProtocolViolation, StoreUnavailable
 from telecine_scheduler.domain.lease import Times
 from telecine_scheduler.metrics import SchedulerMetrics
 from telecine_scheduler.rpc.conversation import PROTOCOL_VERSION, Conversation
+from telecine_scheduler.rpc.convert import broken_outcome
 from telecine_scheduler.rpc.validation import Validation
 from telecine_scheduler.service.leasing import Leasing
 
@@ -48,28 +49,48 @@ class LeaseServicer(lease_service_pb2_grpc.LeaseServiceServicer):
         requests = self._checked(request_iterator)
         hello = await self._hello(requests)
         conversation = Conversation(hello, self._leasing, self._times, self._metrics, self._scheduler)
-        welcome = await conversation.welcome()
         worker = log.bind(worker_id=hello.worker_id, session_id=hello.session_id, epoch=hello.stream_epoch)
-        worker.info("worker connected", held=len(hello.held_leases), slots=hello.slots)
         self._conversations.add(conversation)
         try:
+            welcome = await conversation.welcome()
+            worker.info("worker connected", held=len(hello.held_leases), slots=hello.slots)
             yield pb.StreamLeasesResponse(welcome=welcome)
+            if self._leasing.draining:
+                conversation.go_away()
             async with contextlib.aclosing(conversation.run(requests)) as messages:
                 async for message in messages:
                     yield message
         finally:
             self._conversations.discard(conversation)
             self._moved.set()
+            await conversation.end()
             worker.info("worker disconnected")
 
     async def _checked(self, requests: AsyncIterator[pb.StreamLeasesRequest]) -> AsyncIterator[pb.StreamLeasesRequest]:
         async for request in requests:
+            self._mend(request)
             violations = self._validation.violations(request)
             if violations:
                 self._metrics.refused.inc()
                 listed = "; ".join(f"{v.field}: {v.description}" for v in violations)
                 raise ProtocolViolation(f"the message breaks a rule: {listed}")
             yield request
+
+    def _mend(self, request: pb.StreamLeasesRequest) -> None:
+        """A payload that breaks a rule ends its own attempt, never the stream: the worker would send it again for ever."""
+        for outcome in (*request.outcomes, *request.hello.unconfirmed_outcomes):
+            if self._validation.violations(outcome.lease):
+                continue
+            violations = self._validation.violations(outcome)
+            if violations:
+                self._metrics.refused.inc()
+                listed = "; ".join(f"{v.field}: {v.description}" for v in violations)
+                log.error("outcome breaks a rule", job_id=outcome.lease.job_id, violations=listed)
+                outcome.failed.CopyFrom(broken_outcome(listed))
+                outcome.ClearField("peak_memory_bytes")
+        for renewal in (*request.renewals, *request.hello.held_leases):
+            if renewal.HasField("progress") and self._validation.violations(renewal.progress):
+                renewal.ClearField("progress")
 
     async def _hello(self, requests: AsyncIterator[pb.StreamLeasesRequest]) -> pb.Hello:
         try:
@@ -98,3 +119,5 @@ class LeaseServicer(lease_service_pb2_grpc.LeaseServiceServicer):
                 while self._conversations:
                     self._moved.clear()
                     await self._moved.wait()
+        for conversation in self._conversations:
+            conversation.stop()

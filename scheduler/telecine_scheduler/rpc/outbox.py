@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Iterable
 
 from telecine.v1 import lease_service_pb2 as pb
-from telecine_scheduler.domain.errors import ProtocolViolation
 
-# A worker that sends and does not read its answers is cut off here.
-MAX_ENTRIES = 20_000
+# So many answers may wait for a worker before its next message is read.
+ROOM = 1000
 
 
 class Outbox:
@@ -19,6 +18,9 @@ class Outbox:
         self._next = pb.StreamLeasesResponse()
         self._entries = 0
         self._filled = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._error: Exception | None = None
         self._closed = False
 
@@ -51,9 +53,19 @@ class Outbox:
         batch = list(messages)
         field.extend(batch)  # type: ignore[attr-defined]
         self._entries += len(batch)
-        if self._entries > MAX_ENTRIES:
-            self.fail(ProtocolViolation(f"the worker left {self._entries} answers unread; it is cut off"))
         self._filled.set()
+        if self._entries >= ROOM:
+            self._has_room.clear()
+
+    async def room(self) -> None:
+        """Until there is room for answers: who does not read his is not read either."""
+        await self._has_room.wait()
+
+    async def granted(self) -> None:
+        """Until all grants are on their way."""
+        while self._next.grants:
+            self._taken.clear()
+            await self._taken.wait()
 
     def fail(self, error: Exception) -> None:
         """End the stream with *error*, before anything else is sent."""
@@ -76,4 +88,6 @@ class Outbox:
         if self._closed:
             self._filled.set()
         message, self._next, self._entries = self._next, pb.StreamLeasesResponse(), 0
+        self._taken.set()
+        self._has_room.set()
         return message

@@ -8,7 +8,9 @@ from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import protovalidate
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from telecine.v1 import media_pb2
@@ -55,7 +57,7 @@ class Validation:
             )
         violations = self.violations(request) + list(_unknown_fields("spec", spec))
         if not violations:
-            violations = [*_references(spec), *_file_uris(spec)]
+            violations = [*_references(spec), *_uris(spec), *_times("spec", spec)]
         if violations:
             raise InvalidRequest(violations)
         _check_supported(spec)
@@ -126,21 +128,40 @@ def _references(spec: media_pb2.JobSpec) -> Iterator[Violation]:
         yield Violation(field=f'spec.inputs["{name}"]', description="is not used by the task; remove it")
 
 
-def _file_uris(spec: media_pb2.JobSpec) -> Iterator[Violation]:
+def _uris(spec: media_pb2.JobSpec) -> Iterator[Violation]:
     uris = [(f'spec.inputs["{name}"].uri', source.uri) for name, source in spec.inputs.items()]
     if spec.HasField("output"):
         uris.append(("spec.output.uri", spec.output.uri))
     for field, uri in uris:
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+            path = unquote(parts.path, errors="strict")
+        except ValueError:
+            yield Violation(field=field, description="is no valid URI, or its path is not UTF-8")
+            continue
         if parts.scheme != "file":
             continue
-        path = unquote(parts.path)
         if parts.query or parts.fragment:
             yield Violation(
                 field=field, description="a file:// URI has no query or fragment; write ? as %3F and # as %23"
             )
         elif "\0" in path or ".." in path.split("/"):
             yield Violation(field=field, description="a file:// path has no '..' part and no NUL character")
+
+
+def _times(path: str, message: Message) -> Iterator[Violation]:
+    """Durations and timestamps that are none: parts of unlike sign, or out of range."""
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None or not isinstance(value, Message):
+            continue
+        name = f"{path}.{descriptor.name}"
+        if isinstance(value, Duration | Timestamp):
+            try:
+                value.ToJsonString()
+            except ValueError as error:
+                yield Violation(field=name, description=f"is no valid {type(value).__name__}: {error}")
+        else:
+            yield from _times(name, value)
 
 
 def _check_supported(spec: media_pb2.JobSpec) -> None:

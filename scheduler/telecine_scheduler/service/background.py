@@ -67,9 +67,11 @@ class Background:
         more = True
         while more:
             swept = await self._store.sweep()
+            self._store_watch.answered()
             self._metrics.count_sweep(swept)
+            if swept.broken or swept.repaired:
+                log.error("records broken", broken=swept.broken, repaired=swept.repaired, last=swept.wrong)
             more = swept.more
-        self._store_watch.answered()
 
     async def follow(self) -> None:
         """Read the feed once, and tell the watchers and the workers."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -43,21 +44,31 @@ class WorkerStream:
     def __init__(
         self, offer: Offer, leasing: Leasing, *, on_grants: Callable[[list[Grant]], None],
         on_cancel: Callable[[Lease], None], on_fenced: Callable[[StreamFenced], None],
+        room: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
         self.offer = offer
         self.on_cancel = on_cancel
         self._leasing = leasing
         self._on_grants = on_grants
         self._on_fenced = on_fenced
+        # Returns when earlier grants are on their way, so that they never gather here.
+        self._room = room
         self._limit = 0
         self._granted = 0
         self._wanted = asyncio.Event()
-        self._after_submit = False
+        # Units that submits count on whose dispatch has not been sent yet.
+        self._promised = 0
+        self._asking = False
 
     @property
     def free(self) -> int:
         """Units that may be granted now."""
         return max(0, self._limit - self._granted)
+
+    @property
+    def unpromised(self) -> int:
+        """Units that are free, and that neither a submit nor a dispatch under way counts on."""
+        return 0 if self._asking else self.free - self._promised
 
     def serves(self, job_class: JobClass) -> bool:
         """Whether the worker can run jobs of this class."""
@@ -74,9 +85,9 @@ class WorkerStream:
         if self.free:
             self._wanted.set()
 
-    def dispatch_after_submit(self) -> None:
-        """Look for work right behind a submit that was just sent."""
-        self._after_submit = True
+    def promise(self, units: int) -> None:
+        """A submit that is being sent counts on this worker: look for work right behind it."""
+        self._promised += units
         self.want()
 
     async def run(self) -> None:
@@ -84,9 +95,8 @@ class WorkerStream:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            after_submit, self._after_submit = self._after_submit, False
             try:
-                while await self._dispatch(after_submit=after_submit):
+                while await self._dispatch():
                     pass
             except StreamFenced as error:
                 self._on_fenced(error)
@@ -95,15 +105,21 @@ class WorkerStream:
                 # The safety poll tries again once Redis is back.
                 continue
 
-    async def _dispatch(self, *, after_submit: bool) -> bool:
+    async def _dispatch(self) -> bool:
         """Whether there may be more."""
+        await self._room()
+        after_submit, self._promised = self._promised > 0, 0
         classes = self._leasing.classes_of(self.offer)
         free = self.free
         if not free or not classes:
             return False
-        grants = await self._leasing.store.dispatch(
-            self.offer.stream, free=free, classes=classes, after_submit=after_submit
-        )
+        self._asking = True
+        try:
+            grants = await self._leasing.store.dispatch(
+                self.offer.stream, free=free, classes=classes, after_submit=after_submit
+            )
+        finally:
+            self._asking = False
         self._granted += sum(grant.units for grant in grants)
         if grants:
             self._on_grants(grants)
@@ -120,6 +136,8 @@ class Leasing:
         self._metrics = metrics
         self._streams: dict[str, WorkerStream] = {}
         self._ended: deque[float] = deque()
+        # Ends of streams that the store has not heard of yet.
+        self._untold: list[tuple[StreamId, bool]] = []
         self.draining = False
 
     async def open(self, offer: Offer, held: Collection[Lease]) -> None:
@@ -148,17 +166,35 @@ class Leasing:
         self._metrics.count_reclaimed(outcomes)
 
     def attach(self, stream: WorkerStream) -> None:
-        """Begin to dispatch to *stream*."""
-        self._streams[stream.offer.stream.worker_id] = stream
+        """Begin to dispatch to *stream*, unless a later one of its session is here already."""
+        new = stream.offer.stream
+        there = self._streams.get(new.worker_id)
+        old = there.offer.stream if there else None
+        if old and old.session_id == new.session_id and old.epoch > new.epoch:
+            return
+        self._streams[new.worker_id] = stream
 
     async def close(self, stream: WorkerStream, *, clean: bool) -> None:
-        """A stream ended. Its leases are shortened, unless that was agreed (*clean*) or many streams end together."""
+        """A stream ended, or may never have begun.
+
+        Its leases are shortened, unless that was agreed (*clean*) or many streams end together. The store is told until it has
+        heard: a worker whose stream counts as open could not come back as a new process.
+        """
         worker_id = stream.offer.stream.worker_id
         connected = len(self._streams)
         if self._streams.get(worker_id) is stream:
             del self._streams[worker_id]
         shorten = not clean and not self.draining and not self._mass_ending(connected)
-        await self.store.disconnect(stream.offer.stream, shorten=shorten)
+        self._untold.append((stream.offer.stream, shorten))
+        with contextlib.suppress(StoreUnavailable):
+            await self._tell_ends()
+
+    async def _tell_ends(self) -> None:
+        while self._untold:
+            stream, shorten = self._untold[0]
+            await self.store.disconnect(stream, shorten=shorten)
+            if self._untold and self._untold[0] == (stream, shorten):
+                del self._untold[0]
 
     def _mass_ending(self, connected: int) -> bool:
         now = asyncio.get_running_loop().time()
@@ -172,10 +208,10 @@ class Leasing:
         return self._classes.served_by(queues=offer.queues, capabilities=offer.capabilities, slots=offer.slots)
 
     def idle_for(self, job_class: JobClass) -> WorkerStream | None:
-        """A worker here with room for a job of this class, where the class is known here."""
+        """A worker here with room for a job of this class that no other submit counts on, where the class is known here."""
         if self._classes.id_of(job_class) is None:
             return None
-        fitting = (s for s in self._streams.values() if s.free >= job_class.units and s.serves(job_class))
+        fitting = (s for s in self._streams.values() if s.unpromised >= job_class.units and s.serves(job_class))
         return next(fitting, None)
 
     async def listen(self) -> None:
@@ -190,7 +226,8 @@ class Leasing:
                 stream.want()
 
     async def poll(self) -> None:
-        """Look for work for every idle worker: the safety net under the wake-ups."""
+        """Look for work for every idle worker: the safety net under the wake-ups. Tell the store what it has not heard."""
+        await self._tell_ends()
         if any(stream.free for stream in self._streams.values()):
             await self._classes.refresh()
         for stream in self._streams.values():

@@ -28,9 +28,9 @@ class Submitting:
         idle = self._leasing.idle_for(submission.job_class)
         admitted = asyncio.ensure_future(self._store.submit(submission, dispatches=idle is not None))
         if idle is not None:
-            # Let the submit take its place in the lane first: the dispatch has to come behind it.
-            await asyncio.sleep(0)
-            idle.dispatch_after_submit()
+            # At once, so that another submit of this turn counts on another worker. The dispatch is sent by a task of the
+            # stream's own, which comes after the submit's in the loop and so stands behind it in the lane.
+            idle.promise(submission.job_class.units)
         job, existed = await asyncio.shield(admitted)
         if existed and job.digest != submission.digest:
             self._refuse_another(job, submission)

@@ -39,17 +39,18 @@ class Watching:
             if job.revision > after_revision or job.state.final:
                 yield job
             last = job.revision
+            told = job.revision > after_revision
             while not job.state.final:
-                await changed.wait()
-                changed.clear()
                 if self._stopped:
                     raise StoreUnavailable("this scheduler stops; resume the watch at another one")
-                job = await self._store.get(name, full=always_full)
+                await changed.wait()
+                changed.clear()
+                job = await self._store.get(name, full=always_full or not told)
                 if job is None:
                     raise JobDeleted(f"job {name} was deleted while it was watched")
                 if job.revision > max(last, after_revision):
                     yield job
-                    last = job.revision
+                    last, told = job.revision, True
 
     @contextlib.contextmanager
     def _registered(self, name: JobName) -> Iterator[asyncio.Event]:

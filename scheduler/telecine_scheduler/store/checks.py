@@ -62,8 +62,11 @@ class Checks:
 
     async def _check_schema(self) -> None:
         key = f"{self._prefix}meta"
-        await ask(lambda: self._client.hsetnx(key, "schema", SCHEMA), self._client)
         found = await ask(lambda: self._client.hget(key, "schema"), self._client)
+        if found is None:
+            # Only then: a server that is out of memory refuses writes, and must still be served.
+            await ask(lambda: self._client.hsetnx(key, "schema", SCHEMA), self._client)
+            found = await ask(lambda: self._client.hget(key, "schema"), self._client)
         if found is None or found.decode() != SCHEMA:
             raise UnfitStore(
                 f"the data is of schema {found!r}, this scheduler knows {SCHEMA}; use a version that knows it"
@@ -96,13 +99,13 @@ class Checks:
     async def _appendfsync(self) -> str | None:
         """The setting, or None where a managed service does not let it be read."""
         try:
-            return str((await self._client.config_get("appendfsync"))["appendfsync"])
+            return str((await ask(lambda: self._client.config_get("appendfsync"), self._client))["appendfsync"])
         except exceptions.ResponseError:
             return None
 
     async def _has_waitaof(self) -> bool:
         try:
-            await self._client.execute_command("WAITAOF", 0, 0, 100)  # type: ignore[no-untyped-call]
+            await ask(lambda: self._client.waitaof(0, 0, 100), self._client)
         except exceptions.ResponseError:
             return False
         return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from telecine_scheduler.domain.lease import Lease
 from telecine_scheduler.store.keys import unpack
 from telecine_scheduler.store.link import ask
 
+MAX_ENTRIES = 500
 BLOCK_SECONDS = 1.0
 # A blocked read that has not come back by then hangs on a dead connection.
 STUCK_SECONDS = 3.0
@@ -48,14 +48,14 @@ class Feed:
             return [], True
         streams: Any = {self._key: self._last}
         replies = await ask(
-            lambda: self._client.xread(streams, count=500, block=round(BLOCK_SECONDS * 1000)),
+            lambda: self._client.xread(streams, count=MAX_ENTRIES, block=round(BLOCK_SECONDS * 1000)),
             self._client,
             seconds=STUCK_SECONDS,
         )
         entries = replies[0][1] if replies else []
         if not entries:
             return [], False
-        missed = await self._trimmed_past(self._last)
+        missed = len(entries) == MAX_ENTRIES and await self._trimmed_past(self._last)
         self._last = entries[-1][0].decode()
         return [_change(fields) for _, fields in entries], missed
 
@@ -98,7 +98,3 @@ class WakeUps:
         """The next class id; None after a second without one."""
         reply = await ask(lambda: self._client.blpop([self._key], BLOCK_SECONDS), self._client, seconds=STUCK_SECONDS)
         return reply[1].decode() if reply else None
-
-    async def __aiter__(self) -> AsyncIterator[str | None]:
-        while True:
-            yield await self.next()

@@ -62,7 +62,11 @@ class RegisterReply(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What one sweep did. *repaired* counts entries of timers that should not have been there."""
+    """What one sweep did.
+
+    *repaired* counts entries of timers that should not have been there; *broken* records that could not be handled, of which
+    *wrong* says what was the matter with the last.
+    """
 
     promoted: int
     returned: int
@@ -71,8 +75,10 @@ class Swept:
     cancelled: int
     purged: int
     repaired: int
+    broken: int
     more: bool
     frozen: bool
+    wrong: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,9 +212,9 @@ class JobStore:
     async def reclaim(self, stream: StreamId, held: Collection[Lease]) -> list[str]:
         """End what the worker's record holds and it does not; what each lease became. Raises StreamFenced."""
         header = (self._losses.failure, self._losses.short)
-        names = [pack(lease.name) for lease in held]
+        flat = [value for lease in held for value in _named(lease)]
         jitter = random.random()  # noqa: S311 - no secret
-        item: list[Argument] = [stream.worker_id, stream.session_id, stream.epoch, jitter, len(names), *names]
+        item: list[Argument] = [stream.worker_id, stream.session_id, stream.epoch, jitter, len(held), *flat]
         word, *outcomes = await self._durable.call("reclaim", header, item)
         if word == b"FENCED":
             raise _fenced(stream)
@@ -227,9 +233,10 @@ class JobStore:
             self._losses.failure, self._losses.short,
         )  # fmt: skip
         jitter = [random.random() for _ in range(SWEEP_LIMIT)]  # noqa: S311 - no secret
-        *counts, more, frozen = await self._durable.call("sweep", header, (SWEEP_LIMIT, *jitter))
-        names = ("promoted", "returned", "lost", "failed", "cancelled", "purged", "repaired")
-        return Swept(**dict(zip(names, map(int, counts), strict=True)), more=more == b"1", frozen=frozen == b"1")
+        *counts, more, frozen, wrong = await self._durable.call("sweep", header, (SWEEP_LIMIT, *jitter))
+        names = ("promoted", "returned", "lost", "failed", "cancelled", "purged", "repaired", "broken")
+        done = dict(zip(names, map(int, counts), strict=True))
+        return Swept(**done, more=more == b"1", frozen=frozen == b"1", wrong=wrong.decode(errors="replace"))
 
     async def stats(self) -> Stats:
         """Figures over the partition."""

@@ -6,8 +6,8 @@ otherwise.
 Only the scripts in lua/ write, but for `wake`, which its scheduler pops.
 
 key                  type    content
-meta                 hash    clock; vt (floor of virtual time); classes (last class id); beat (last sweep); frozen_until;
-                             schema; test_shift_us (tests only)
+meta                 hash    clock; classes (last class id); beat (last sweep); frozen_until; schema; test_shift_us (tests
+                             only)
 states               hash    state letter -> number of jobs
 classes, class_ids   hash    class id -> "queue|units|requirements", and back
 cjobs                hash    class id -> unfinished jobs
@@ -18,14 +18,16 @@ h:<name>             list    the last 20 state changes, "revision|state|reason";
 a:<name>             list    the last 10 ended attempts, "number|worker|token|start|end|outcome|cpu us|peak bytes|failure"
 rdy:<class>:<tenant> zset    ready jobs: id -> score (sequence + penalty of the priority)
 age:<class>          zset    ready jobs: name -> sequence, for depth and age
-fair:<class>         zset    tenants with ready jobs: tenant -> virtual time
-t:<tenant>           hash    v virtual time (units granted), q queued jobs
+fair:<class>         zset    tenants with ready jobs: tenant -> virtual time (units granted, from the class's floor on)
+vt                   hash    class id -> floor: the virtual time at which the one last served began
+v:<class>            hash    tenant -> virtual time when it last had ready jobs
+t:<tenant>           hash    q queued jobs
 tc:<tenant>          set     classes with ready jobs
 tcl:<tenant>         hash    class id -> unfinished jobs
 due                  zset    WAITING jobs: name -> when they become ready
 lease                zset    leased jobs: name -> when the lease runs out
 ret                  zset    finished jobs: name -> when the record is deleted
-w:<worker>           hash    ses session, ep epoch, up 1 while its stream is open, sch its scheduler
+w:<worker>           hash    ses session, ep epoch, up 1 while its stream is open, sch its scheduler; gone after a week
 wl:<worker>          set     names of the jobs it holds leases of
 schedulers           zset    scheduler -> alive until
 idle:<class>         zset    scheduler with free credit -> noted until

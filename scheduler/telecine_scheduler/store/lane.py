@@ -11,12 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from telecine_scheduler.domain.errors import StoreUnavailable
-from telecine_scheduler.store.link import ANSWER_SECONDS, ask, is_no_script, mapped
+from telecine_scheduler.store.link import ANSWER_SECONDS, ask, is_no_script, mapped, unavailable
 from telecine_scheduler.store.scripts import script
 
 Argument = str | bytes | int | float
@@ -58,9 +59,16 @@ class Lane:
         A caller that is cancelled does not take its call back: a script that was sent is awaited by the lane.
         """
         call = _Call(verb, tuple(header), tuple(item))
+        # Whoever asked may have gone by the time it fails.
+        call.answer.add_done_callback(_look_at)
         self._waiting.append(call)
         self._arrived.set()
-        return await asyncio.shield(call.answer)
+        # From its arrival on, so that a call that waits behind a pipeline that hangs does not wait for two.
+        timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, _expire, call)
+        try:
+            return await asyncio.shield(call.answer)
+        finally:
+            timer.cancel()
 
     async def run(self) -> None:
         """Send for ever. Calls that are waiting when it ends are answered UNAVAILABLE."""
@@ -84,6 +92,10 @@ class Lane:
         groups: list[list[_Call]] = []
         while self._waiting:
             call = self._waiting[0]
+            if call.answer.done():
+                # Nobody waits for it any more, and it was not sent.
+                self._waiting.popleft()
+                continue
             last = groups[-1] if groups else None
             if last and (last[0].verb, last[0].header) == (call.verb, call.header) and len(last) < MAX_ITEMS:
                 last.append(self._waiting.popleft())
@@ -132,8 +144,10 @@ class Lane:
             pipeline.execute_command("WAITAOF", 1, 0, round(ANSWER_SECONDS * 1000 / 2))
         replies = (await pipeline.execute(raise_on_error=False))[before:]
         if self.synced:
-            local, _ = replies.pop()
-            if local < 1:
+            synced = replies.pop()
+            if isinstance(synced, Exception):
+                raise mapped(cast(RedisError, synced))
+            if synced[0] < 1:
                 raise StoreUnavailable(
                     "Redis did not reach its disk in time; the outcome is not known, repeat the call"
                 )
@@ -148,6 +162,15 @@ def _answer(group: list[_Call], reply: Any) -> None:
     for call, item in zip(group, reply, strict=True):
         if not call.answer.done():
             call.answer.set_result(item)
+
+
+def _look_at(answer: asyncio.Future[Any]) -> None:
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _expire(call: _Call) -> None:
+    _fail(call, unavailable(TimeoutError()))
 
 
 def _fail(call: _Call, error: Exception) -> None:

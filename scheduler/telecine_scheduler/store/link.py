@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +15,9 @@ from redis.backoff import NoBackoff
 
 from telecine_scheduler.domain.errors import StoreFull, StoreUnavailable
 
-# A caller is answered within five seconds; this leaves room for the rest of the way.
+# A caller is answered within five seconds, however many wait; this leaves room for the rest of the way.
 ANSWER_SECONDS = 4.0
+DROP_SECONDS = 0.3
 # What a client may meet while Redis restarts, loads, fails over or is busy.
 _AWAY = (
     exceptions.ConnectionError,
@@ -28,7 +30,17 @@ _AWAY = (
     OSError,
     TimeoutError,
 )
-_AWAY_CODES = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MISCONF")
+_AWAY_CODES = (
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY",
+    "NOREPLICAS",
+    "MISCONF",
+    "UNBLOCKED",
+)
 
 
 def connect(url: str) -> Redis:
@@ -68,10 +80,17 @@ async def ask(call: Callable[[], Awaitable[Any]], client: Redis, *, seconds: flo
         async with asyncio.timeout(seconds):
             return await call()
     except _AWAY as error:
-        await client.connection_pool.disconnect()
+        await _drop(client)
         raise unavailable(error) from error
     except exceptions.ResponseError as error:
         raise mapped(error) from error
+
+
+async def _drop(client: Redis) -> None:
+    """Close the connections, without waiting for a peer that does not answer."""
+    with contextlib.suppress(TimeoutError, OSError):
+        async with asyncio.timeout(DROP_SECONDS):
+            await client.connection_pool.disconnect()
 
 
 def mapped(error: exceptions.RedisError) -> Exception:

@@ -9,10 +9,11 @@ from datetime import timedelta
 import grpc
 import pytest
 import redis
+from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.redis_server import RedisServer
-from support.rpc_errors import refusal
+from support.rpc_errors import read, refusal
 from support.running_scheduler import Running, ScriptedWorker, a_spec, running_scheduler
 from telecine.v1 import job_pb2, media_pb2, scheduler_service_pb2
 from telecine.v1 import scheduler_service_pb2 as pb
@@ -109,6 +110,14 @@ async def test_unknown_fields_inside_a_spec_are_refused(scheduler: Running) -> N
         (lambda spec: setattr(spec.output, "uri", "file:///media/%2e%2e/etc"), "spec.output.uri"),
         (lambda spec: setattr(spec.inputs["in"], "uri", "file:///in.mp4?token=secret"), 'spec.inputs["in"].uri'),
         (lambda spec: setattr(spec.inputs["in"], "uri", "ftp://host/in.mp4"), 'spec.inputs["in"].uri'),
+        (lambda spec: setattr(spec.inputs["in"], "uri", "file:///%ff.mp4"), 'spec.inputs["in"].uri'),
+        (lambda spec: setattr(spec.inputs["in"], "uri", "http://[x/?tok=secret"), 'spec.inputs["in"].uri'),
+        (lambda spec: setattr(spec.not_before_time, "seconds", 10**15), "spec.not_before_time"),
+        (lambda spec: setattr(spec.not_before_time, "nanos", -5), "spec.not_before_time"),
+        (
+            lambda spec: spec.retry_policy.max_backoff.MergeFrom(Duration(seconds=5, nanos=-3)),
+            "spec.retry_policy.max_backoff",
+        ),
         (lambda spec: spec.ClearField("task"), "spec.task"),
         (lambda spec: spec.task.ffmpeg.outputs.append("a.mp4"), "spec.task.ffmpeg.args"),
     ],
@@ -261,6 +270,33 @@ async def test_redis_away_is_unavailable_and_not_serving(redis_server: RedisServ
                 server.start()
                 await health_is(scheduler, health_pb2.HealthCheckResponse.SERVING)
                 assert job_pb2.JOB_STATE_QUEUED == (await scheduler.get()).state
+        finally:
+            server.stop()
+
+
+async def test_a_worker_comes_back_after_an_outage_that_hid_its_end() -> None:
+    """Redis was away when the stream broke: the store is told later, and a new process of that worker is let in."""
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory(prefix="tc") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        try:
+            async with asyncio.timeout(60), running_scheduler(server.url) as scheduler:
+                async with ScriptedWorker(scheduler.address) as worker:
+                    await worker.welcome()
+                    server.kill()
+                await health_is(scheduler, health_pb2.HealthCheckResponse.NOT_SERVING)
+                server.start()
+                await health_is(scheduler, health_pb2.HealthCheckResponse.SERVING)
+                while True:
+                    async with ScriptedWorker(scheduler.address, session_id="s2") as again:
+                        try:
+                            assert 1 == (await again.welcome()).protocol_version
+                            break
+                        except grpc.aio.AioRpcError as error:
+                            assert "ALREADY_CONNECTED" in str(read(error).reason)
         finally:
             server.stop()
 

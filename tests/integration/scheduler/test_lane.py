@@ -96,6 +96,24 @@ async def test_a_stopped_server_is_given_up_within_five_seconds(bench: Bench, re
     await bench.submit()
 
 
+async def test_many_callers_of_a_stopped_server_are_answered_in_time(bench: Bench, redis_server: RedisServer) -> None:
+    """Whoever waits behind a pipeline that hangs does not wait for two."""
+    import os
+    import signal
+
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(5):
+            first = asyncio.create_task(bench.submit("first"))
+            await asyncio.sleep(0)
+            later = [asyncio.create_task(bench.submit(f"job{number}")) for number in range(500)]
+            answers = await asyncio.gather(first, *later, return_exceptions=True)
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+
+    assert {StoreUnavailable} == {type(answer) for answer in answers}
+
+
 async def test_a_caller_that_leaves_takes_nothing_back(bench: Bench) -> None:
     """A cancelled caller's submit is carried out, and its reply reaches nobody else."""
     call = asyncio.create_task(bench.submit("left"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import grpc
@@ -79,6 +80,35 @@ async def test_a_submit_reaches_an_idle_worker_at_once(scheduler: Running) -> No
         grant = await waiting
 
     assert ("quick", True) == (grant.lease.job_id, loop.time() - began < 0.5)
+
+
+async def test_a_burst_reaches_every_idle_worker_at_once(scheduler: Running) -> None:
+    """Four submits in one turn go to four idle workers, none of which has to wait for the safety poll."""
+    async with contextlib.AsyncExitStack() as stack:
+        workers = []
+        for number in range(4):
+            worker = await stack.enter_async_context(ScriptedWorker(scheduler.address, worker_id=f"w{number}", slots=1))
+            await worker.welcome()
+            workers.append(worker)
+        await scheduler.submit("warm")
+        await workers[0].finish((await workers[0].grant()).lease, succeeded=job_pb2.JobResult())
+        waiting = [
+            asyncio.create_task(worker.grant(limit=2 if number == 0 else 1)) for number, worker in enumerate(workers)
+        ]
+        # Their credit has arrived when this is answered.
+        await workers[3].send(
+            renewals=[lease_pb.Renewal(lease=lease_pb.LeaseRef(tenant="default", job_id="no", token=1))]
+        )
+        await asyncio.sleep(0.3)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.gather(*(scheduler.submit(f"job{number}") for number in range(4)))
+        grants = await asyncio.gather(*waiting)
+
+    assert ({f"job{number}" for number in range(4)}, True) == (
+        {grant.lease.job_id for grant in grants},
+        loop.time() - began < 0.3,
+    )
 
 
 async def test_a_job_submitted_elsewhere_reaches_an_idle_worker(scheduler: Running, redis_server: RedisServer) -> None:
@@ -192,7 +222,7 @@ async def test_an_unknown_protocol_is_refused(scheduler: Running) -> None:
         {"hello": lease_pb.Hello(worker_id="w1", session_id="s1", stream_epoch=9, queues=["default"], slots=1)},
         {"accepts": [lease_pb.Accept()]},
         {"renewals": [lease_pb.Renewal(lease=lease_pb.LeaseRef(tenant="default", job_id="job", token=-1))]},
-        {"outcomes": [lease_pb.Outcome(lease=lease_pb.LeaseRef(tenant="default", job_id="job", token=1))]},
+        {"outcomes": [lease_pb.Outcome(succeeded=job_pb2.JobResult())]},
         {"credit": lease_pb.Credit(limit=-1)},
     ],
 )
@@ -210,6 +240,22 @@ async def test_a_message_that_breaks_the_protocol_ends_the_stream(
         assert "job" == (await other.grant()).lease.job_id
 
     assert (Code.INVALID_ARGUMENT, "PROTOCOL_VIOLATION") == (refused.code, refused.reason)
+
+
+async def test_an_outcome_that_breaks_a_rule_ends_its_own_attempt(scheduler: Running) -> None:
+    """It is a defect of the worker, which would send it again for ever: the job learns of it, and the stream goes on."""
+    await scheduler.submit()
+    rate = media_pb2.VideoStream(frame_rate=media_pb2.Rational(numerator=0, denominator=1))
+    info = media_pb2.MediaInfo(video_streams=[rate])
+    async with ScriptedWorker(scheduler.address) as worker:
+        await worker.welcome()
+        grant = await worker.grant()
+        ack = await worker.finish(grant.lease, succeeded=job_pb2.JobResult(inputs={"in": info}))
+        verdict = (await worker.renew(grant.lease)).verdict
+
+    job = await scheduler.get()
+    assert ("RETRYING", Stale) == (ack, verdict)
+    assert ("INTERNAL_ERROR", True) == (job.failure.reason, "numerator" in job.failure.message)
 
 
 async def test_a_stream_begins_with_hello(scheduler: Running) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from support.store_bench import WORKER, Bench
+from telecine_scheduler.domain.errors import StreamFenced
 from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, JobState, WaitReason
 from telecine_scheduler.domain.lease import Ack, Verdict
 from telecine_scheduler.domain.submission import RetryPolicy
@@ -330,6 +331,46 @@ async def test_a_job_is_not_begun_before_its_time(bench: Bench) -> None:
 
     assert 1 == (await bench.store.sweep()).promoted
     await bench.lease("later")
+
+
+async def test_a_broken_record_stops_nobody(bench: Bench) -> None:
+    """What cannot be handled is put off for a minute and counted, and the rest of the sweep goes on."""
+    await bench.start("broken")
+    await bench.start("fine")
+    bench.client.hset(f"{prefix()}j:default:broken", "po", "nonsense")
+    bench.advance(bench.times.ttl + SECOND)
+
+    swept = await bench.store.sweep()
+    bench.client.hdel(f"{prefix()}j:default:broken", "po")
+
+    assert (1, 1, True) == (swept.broken, swept.lost, bool(swept.wrong))
+    bench.client.flushall()
+
+
+async def test_a_grant_under_another_token_is_reclaimed(bench: Bench) -> None:
+    """A worker that names the job under an old token has not received the new grant."""
+    old = await bench.start()
+    await bench.give_back(old)
+    await bench.lease()
+
+    assert ["RETURNED"] == await bench.store.reclaim(WORKER, [old])
+
+
+async def test_a_lease_set_without_its_job_is_mended(bench: Bench) -> None:
+    """An entry that should not be there does not keep its worker from connecting."""
+    bench.client.sadd(f"{prefix()}wl:w1", "default:ghost")
+
+    assert [] == await bench.store.reclaim(WORKER, [])
+    assert 0 == bench.client.exists(f"{prefix()}wl:w1")
+
+
+async def test_nothing_is_granted_to_a_stream_that_ended(bench: Bench) -> None:
+    """A dispatch that was on its way when the stream broke leases nothing."""
+    await bench.submit()
+    await bench.store.disconnect(WORKER, shorten=True)
+
+    with pytest.raises(StreamFenced):
+        await bench.dispatch()
 
 
 async def test_a_timer_without_its_job_stops_nobody(bench: Bench) -> None:

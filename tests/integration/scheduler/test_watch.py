@@ -88,6 +88,7 @@ async def test_a_watch_resumes_after_a_revision(scheduler: Running) -> None:
         jobs = await watch
 
     assert min(each.revision for each in jobs) > job.revision
+    assert "in" in jobs[0].spec.inputs
 
 
 async def test_the_end_is_told_to_whoever_comes_late(scheduler: Running) -> None:

@@ -8,14 +8,18 @@
 local n = number()
 local scheduler, window, hold = arg(), number(), number()
 
--- The tenant with the least virtual time over the classes; nil when nothing is ready.
+-- The tenant with the least virtual time over the classes; nil when nothing is ready. Each class counts from a floor of its
+-- own (where the one last served began), because tenants compete within a class.
 local function least_served(classes)
-  local tenant, v
-  for _, class in ipairs(classes) do
-    local head = call('ZRANGE', P .. 'fair:' .. class.id, 0, 0, 'WITHSCORES')
-    if head[1] and (not v or tonumber(head[2]) < v) then tenant, v = head[1], tonumber(head[2]) end
+  local tenant, ahead, class, v
+  for _, each in ipairs(classes) do
+    local head = call('ZRANGE', P .. 'fair:' .. each.id, 0, 0, 'WITHSCORES')
+    if head[1] then
+      local lead = tonumber(head[2]) - count(call('HGET', P .. 'vt', each.id))
+      if not ahead or lead < ahead then tenant, ahead, class, v = head[1], lead, each.id, tonumber(head[2]) end
+    end
   end
-  return tenant, v
+  return tenant, class, v
 end
 
 -- Of that tenant's heads in the classes, the one with the lowest score.
@@ -26,12 +30,6 @@ local function best_job(tenant, classes)
     if head[1] and (not score or tonumber(head[2]) < score) then id, class, score = head[1], each, tonumber(head[2]) end
   end
   return id, class
-end
-
-local function charge(tenant, v, units)
-  call('HSET', P .. 'meta', 'vt', int(math.max(v, count(call('HGET', P .. 'meta', 'vt')))))
-  call('HSET', P .. 't:' .. tenant, 'v', int(v + units))
-  rescore(tenant)
 end
 
 local function grant(worker, job)
@@ -52,13 +50,16 @@ local function repair(tenant, id, class, classes)
 end
 
 local function dispatch(worker, session, epoch, free, most, classes)
-  local owner = call('HMGET', P .. 'w:' .. worker, 'ses', 'ep')
-  if owner[1] ~= session or owner[2] ~= epoch then return { 'FENCED' } end
+  local owner = call('HMGET', P .. 'w:' .. worker, 'ses', 'ep', 'up')
+  if owner[1] ~= session or owner[2] ~= epoch or owner[3] ~= '1' then return { 'FENCED' } end
   local out = { 'OK' }
   while free > 0 and #out <= most do
-    local tenant, v = least_served(classes)
+    local tenant, floor_class, v = least_served(classes)
     if not tenant then
-      for _, class in ipairs(classes) do call('ZADD', P .. 'idle:' .. class.id, int(NOW + hold), scheduler) end
+      for _, class in ipairs(classes) do
+        call('ZREMRANGEBYSCORE', P .. 'idle:' .. class.id, '-inf', int(NOW))
+        call('ZADD', P .. 'idle:' .. class.id, int(NOW + hold), scheduler)
+      end
       return out
     end
     local id, class = best_job(tenant, classes)
@@ -66,7 +67,8 @@ local function dispatch(worker, session, epoch, free, most, classes)
     if class and class.units > free then return out end
     local job = id and load(tenant .. ':' .. id)
     if job and job.st == 'Q' then
-      charge(tenant, v, class.units)
+      call('HSET', P .. 'vt', floor_class, int(math.max(v, count(call('HGET', P .. 'vt', floor_class)))))
+      charge(tenant, class.units)
       out[#out + 1] = grant(worker, job)
       free = free - class.units
     else

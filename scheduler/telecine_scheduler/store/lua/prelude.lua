@@ -77,7 +77,9 @@ local function set_state(job, to)
   if from then call('HINCRBY', P .. 'states', from, -1) end
   if to then call('HINCRBY', P .. 'states', to, 1) end
   local before, after = from and QUEUED_STATES[from], to and QUEUED_STATES[to]
-  if before and not after then call('HINCRBY', P .. 't:' .. job.tenant, 'q', -1) end
+  if before and not after and call('HINCRBY', P .. 't:' .. job.tenant, 'q', -1) <= 0 then
+    call('HDEL', P .. 't:' .. job.tenant, 'q')
+  end
   if after and not before then call('HINCRBY', P .. 't:' .. job.tenant, 'q', 1) end
   job.st = to
   if to then call('HSET', job.key, 'st', to) end
@@ -104,11 +106,12 @@ local function change(job, to, reason, extra)
   call('LTRIM', changes, -MAX_CHANGES, -1)
 end
 
--- Tells up to two schedulers that said they would serve this class. *self* dispatches by itself in this same round trip.
+-- Tells up to two schedulers that said they would serve this class. *self* dispatches by itself in this same round trip, and
+-- stays noted: the next submit may be one that it does not dispatch for.
 local function wake(class, self)
   for _, scheduler in ipairs(call('ZRANGE', P .. 'idle:' .. class, int(NOW), '+inf', 'BYSCORE', 'LIMIT', 0, 2)) do
-    call('ZREM', P .. 'idle:' .. class, scheduler)
     if scheduler ~= self then
+      call('ZREM', P .. 'idle:' .. class, scheduler)
       call('LPUSH', P .. 'wake:' .. scheduler, class)
       call('LTRIM', P .. 'wake:' .. scheduler, 0, 255)
       call('PEXPIRE', P .. 'wake:' .. scheduler, 60000)
@@ -123,10 +126,8 @@ local function make_ready(job, seq, self)
   call('ZADD', ready, int(seq + tonumber(job.pn)), id_of(job.name))
   call('ZADD', P .. 'age:' .. job.cl, int(seq), job.name)
   if call('ZCARD', ready) == 1 then
-    -- A tenant that comes back banks no credit: it starts at the floor of those who were served meanwhile.
-    local floor = count(call('HGET', P .. 'meta', 'vt'))
-    local v = math.max(count(call('HGET', P .. 't:' .. job.tenant, 'v')), floor)
-    call('HSET', P .. 't:' .. job.tenant, 'v', int(v))
+    -- A tenant that comes back keeps its debt and banks no credit: it starts no earlier than the one last served.
+    local v = math.max(count(call('HGET', P .. 'v:' .. job.cl, job.tenant)), count(call('HGET', P .. 'vt', job.cl)))
     call('SADD', P .. 'tc:' .. job.tenant, job.cl)
     call('ZADD', P .. 'fair:' .. job.cl, int(v), job.tenant)
   end
@@ -139,6 +140,7 @@ local function unready(job)
   call('ZREM', ready, id_of(job.name))
   call('ZREM', P .. 'age:' .. job.cl, job.name)
   if call('EXISTS', ready) == 0 then
+    call('HSET', P .. 'v:' .. job.cl, job.tenant, int(count(call('ZSCORE', P .. 'fair:' .. job.cl, job.tenant))))
     call('ZREM', P .. 'fair:' .. job.cl, job.tenant)
     call('SREM', P .. 'tc:' .. job.tenant, job.cl)
   end
@@ -154,18 +156,24 @@ end
 -- A swept lease's holder is fenced from here on.
 local function bump_token(job) call('HSET', job.key, 'tk', int(tick())) end
 
--- A tenant has one virtual time, in every class where it has ready jobs.
-local function rescore(tenant)
-  local v = call('HGET', P .. 't:' .. tenant, 'v')
-  for _, class in ipairs(call('SMEMBERS', P .. 'tc:' .. tenant)) do call('ZADD', P .. 'fair:' .. class, 'XX', v, tenant) end
+-- What a tenant is served counts in every class where it has ready jobs: a class is not a way to a second share.
+local function charge(tenant, units)
+  for _, class in ipairs(call('SMEMBERS', P .. 'tc:' .. tenant)) do call('ZINCRBY', P .. 'fair:' .. class, units, tenant) end
+end
+
+-- The charge of a grant that came to nothing.
+local function refund(job)
+  local units = count(job.un or '1')
+  charge(job.tenant, -units)
+  if call('SISMEMBER', P .. 'tc:' .. job.tenant, job.cl) == 0 then
+    call('HINCRBY', P .. 'v:' .. job.cl, job.tenant, -units)
+  end
 end
 
 -- Back to its old place, its tenant's charge refunded.
 local function give_back(job)
-  local v = count(call('HGET', P .. 't:' .. job.tenant, 'v')) - count(job.un or '1')
-  call('HSET', P .. 't:' .. job.tenant, 'v', int(math.max(0, v)))
+  refund(job)
   make_ready(job, tonumber(job.sq))
-  rescore(job.tenant)
 end
 
 -- Writes the attempt that just ended into the list of attempts.
@@ -209,6 +217,7 @@ local function ungrant(job, refused, random)
     set_state(job, 'Q')
     return give_back(job)
   end
+  refund(job)
   call('HDEL', job.key, 'rf')
   call('HSET', job.key, 'wr', 'REFUSED')
   change(job, 'W', 'REFUSED')

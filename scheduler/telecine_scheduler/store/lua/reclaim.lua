@@ -2,7 +2,7 @@
 -- What a worker's record says it holds and its Hello does not: left by an older process, or never received.
 --
 -- Header   failure of a lost worker; the same without a log
--- Item     worker; session; epoch; random number 0..1; number of held jobs; their names
+-- Item     worker; session; epoch; random number 0..1; number of held leases; then for each: name; token
 -- Reply    {"FENCED"} | {"OK", outcome of each lease that was reclaimed: "RETURNED" | "LOST" | "FAILED" | "CANCELLED"}
 local n = number()
 local failure, short = arg(), arg()
@@ -12,7 +12,12 @@ local function reclaim(worker, session, epoch, random, held)
   if owner[1] ~= session or owner[2] ~= epoch then return { 'FENCED' } end
   local out = { 'OK' }
   for _, name in ipairs(call('SMEMBERS', P .. 'wl:' .. worker)) do
-    if not held[name] then out[#out + 1] = lost(load(name), failure, short, random) end
+    local job = load(name)
+    if not job then
+      call('SREM', P .. 'wl:' .. worker, name)
+    elseif held[name] ~= job.tk then
+      out[#out + 1] = lost(job, failure, short, random)
+    end
   end
   return out
 end
@@ -20,7 +25,10 @@ end
 local replies = {}
 for i = 1, n do
   local worker, session, epoch, random, held = arg(), arg(), arg(), number(), {}
-  for _ = 1, number() do held[arg()] = true end
+  for _ = 1, number() do
+    local name = arg()
+    held[name] = arg()
+  end
   replies[i] = reclaim(worker, session, epoch, random, held)
 end
 return reply(replies)

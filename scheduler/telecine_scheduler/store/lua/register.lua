@@ -13,6 +13,8 @@ local function register(worker, session, epoch, scheduler)
     return 'ALREADY_CONNECTED'
   end
   call('HSET', key, 'ses', session, 'ep', epoch, 'up', '1', 'sch', scheduler)
+  -- Streams are renewed within the hour; the record of a worker that is gone for a week is of no use to anybody.
+  call('PEXPIRE', key, 604800000)
   return 'OK'
 end
 

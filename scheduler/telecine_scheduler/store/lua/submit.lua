@@ -20,6 +20,8 @@ local function free_classes()
       call('HDEL', P .. 'class_ids', call('HGET', P .. 'classes', class))
       call('HDEL', P .. 'classes', class)
       call('HDEL', P .. 'cjobs', class)
+      call('HDEL', P .. 'vt', class)
+      call('UNLINK', P .. 'idle:' .. class, P .. 'v:' .. class)
     end
   end
 end

@@ -5,8 +5,8 @@
 -- Header   scheduler; how long it counts as alive in us; longest gap between sweeps in us; lease TTL in us; failure of a lost
 --          worker; the same without a log
 -- Item     most jobs of each sort; that many random numbers 0..1
--- Reply    {promoted, returned, lost, failed, cancelled, purged, repaired, "1" when there is more to do, "1" while leases are
---          frozen}
+-- Reply    {promoted, returned, lost, failed, cancelled, purged, repaired, broken, "1" when there is more to do, "1" while leases
+--          are frozen, what was wrong with the last broken one or ""}
 local n = number()
 local scheduler, alive, gap, ttl, failure, short = arg(), number(), number(), number(), arg(), arg()
 
@@ -28,10 +28,12 @@ end
 local function due(key, limit) return call('ZRANGE', P .. key, '-inf', int(NOW), 'BYSCORE', 'LIMIT', 0, limit) end
 
 local function promote(job, name)
+  -- A job that was refused keeps its place; one that failed takes a new one.
+  local refused = call('HGET', job.key, 'wr') == 'REFUSED'
   call('ZREM', P .. 'due', name)
   call('HDEL', job.key, 'wr')
   change(job, 'Q', 'DUE')
-  make_ready(job, tick())
+  make_ready(job, refused and tonumber(job.sq) or tick())
 end
 
 local function purge(job, name)
@@ -42,16 +44,24 @@ local function purge(job, name)
 end
 
 local function sweep(limit, random)
-  local done = { promoted = 0, RETURNED = 0, LOST = 0, FAILED = 0, CANCELLED = 0, purged = 0, repaired = 0 }
-  local is_frozen, more = frozen(), '0'
+  local done = { promoted = 0, RETURNED = 0, LOST = 0, FAILED = 0, CANCELLED = 0, purged = 0, repaired = 0, broken = 0 }
+  local is_frozen, more, wrong = frozen(), '0', ''
   -- Applies act to what is due in a timer set; an entry whose job is not in one of the states it is for is taken out.
   local function each(key, states, act)
     local names = due(key, limit)
     if #names >= limit then more = '1' end
     for i, name in ipairs(names) do
-      local job = load(name)
-      local what = 'repaired'
-      if job and states[job.st] then what = act(job, name, i) else call('ZREM', P .. key, name) end
+      -- A record that cannot be handled must not stop the others: it is looked at again in a minute, and counted.
+      local fine, what = pcall(function()
+        local job = load(name)
+        if job and states[job.st] then return act(job, name, i) end
+        call('ZREM', P .. key, name)
+        return 'repaired'
+      end)
+      if not fine then
+        wrong, what = type(what) == 'table' and what.err or what, 'broken'
+        call('ZADD', P .. key, int(NOW + 60000000), name)
+      end
       done[what] = done[what] + 1
     end
   end
@@ -61,8 +71,8 @@ local function sweep(limit, random)
   end
   each('ret', { S = true, F = true, X = true }, function(job, name) purge(job, name) return 'purged' end)
   return {
-    done.promoted, done.RETURNED, done.LOST, done.FAILED, done.CANCELLED, done.purged, done.repaired, more,
-    is_frozen and '1' or '0',
+    done.promoted, done.RETURNED, done.LOST, done.FAILED, done.CANCELLED, done.purged, done.repaired, done.broken, more,
+    is_frozen and '1' or '0', wrong,
   }
 end
 
