@@ -17,8 +17,7 @@ local function accept(name, token, refusal, random)
     ungrant(job, true, random)
     return { 'STALE' }
   end
-  start(job, ttl)
-  return { 'KEEP', job.at == '1' and int(job.rv - tonumber(job.ct)) or '' }
+  return { 'KEEP', begin(job, ttl) }
 end
 
 local replies = {}

@@ -24,7 +24,7 @@ local function finish(name, token, outcome, kind, value, short, cpu_us, peak_byt
   local job = load(name)
   if not job or job.tk ~= token then return { 'STALE', '', '' } end
   if not HELD[job.st] then return { 'ALREADY', '', '' } end
-  if job.st == 'L' then start(job, ttl) end
+  begin(job, ttl)
   local ran = job.sa and int(math.max(0, NOW - tonumber(job.sa))) or ''
   if job.st == 'C' then
     cancelled(job, 'CANCELLED', cpu_us, peak_bytes)

@@ -207,6 +207,15 @@ local function start(job, ttl)
   call('ZADD', P .. 'lease', 'XX', int(NOW + ttl), job.name)
 end
 
+-- T5 by any message that has the token: the accept may have been lost. How long the job had waited when this began its first
+-- attempt, in us; else "".
+local function begin(job, ttl)
+  if job.st ~= 'L' then return '' end
+  start(job, ttl)
+  job.ps = '-1'
+  return job.at == '1' and int(job.rv - tonumber(job.ct)) or ''
+end
+
 -- T6: a grant that nobody accepted, or that was refused. After three refusals in a row it waits a little (random: 0..1).
 local function ungrant(job, refused, random)
   release(job)

@@ -12,11 +12,7 @@ local function publish(name, token)
   if not job or job.tk ~= token then return { 'STALE' } end
   if job.st == 'C' then return { 'CANCEL' } end
   if job.st ~= 'R' and job.st ~= 'L' then return { 'STALE' } end
-  local waited = ''
-  if job.st == 'L' then
-    start(job, ttl)
-    if job.at == '1' then waited = int(job.rv - tonumber(job.ct)) end
-  end
+  local waited = begin(job, ttl)
   call('HSET', job.key, 'pb', '1')
   call('ZADD', P .. 'lease', 'XX', 'GT', int(NOW + window), name)
   return { 'ALLOWED', waited }

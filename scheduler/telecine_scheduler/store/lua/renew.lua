@@ -12,12 +12,7 @@ local function renew(name, token, sequence, progress)
   if not job or job.tk ~= token then return { 'STALE' } end
   if job.st == 'C' then return { 'CANCEL' } end
   if job.st ~= 'R' and job.st ~= 'L' then return { 'STALE' } end
-  local waited = ''
-  if job.st == 'L' then
-    start(job, ttl)
-    if job.at == '1' then waited = int(job.rv - tonumber(job.ct)) end
-    job.ps = '-1'
-  end
+  local waited = begin(job, ttl)
   -- XX: a lease that was reclaimed is never brought back. GT: the publish window is never shortened.
   call('ZADD', P .. 'lease', 'XX', 'GT', int(NOW + ttl), name)
   if progress ~= '' and sequence > tonumber(job.ps or '-1') then
