@@ -22,11 +22,11 @@ def summary(job: Job) -> str:
     return " ".join(words)
 
 
-def progress_text(progress: Progress) -> str:
-    """How far it is; what is unknown is left out."""
+def progress_text(progress: Progress, *, fraction: bool = True) -> str:
+    """How far it is; what is unknown is left out, and the fraction where it is shown beside this already."""
     parts = [] if progress.phase is Phase.UNKNOWN else [progress.phase.value]
     if progress.fraction is not None:
-        parts.append(f"{progress.fraction:.1%}")
+        parts += [f"{progress.fraction:.1%}"] if fraction else []
     elif progress.frame_count:
         parts.append(f"{progress.frame_count} frames")
     if progress.speed:

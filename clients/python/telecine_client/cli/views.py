@@ -87,7 +87,9 @@ class BarView(View):
             total=None if fraction is None else 1.0,
             completed=fraction or 0.0,
             description=job.state.value,
-            detail=rendering.progress_text(job.progress) if job.progress and not job.state.final else "",
+            detail=rendering.progress_text(job.progress, fraction=False)
+            if job.progress and not job.state.final
+            else "",
         )
         if job.state.final:
             self._progress.stop()
