@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from telecine_worker.ffmpeg.progress import Snapshot
 from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.outcome import Ended, Succeeded
 from telecine_worker.storage.locations import FileRoots
+from telecine_worker.storage.threads import Threads
 
 SSIM = re.compile(r"SSIM .*All:([0-9.]+)")
 
@@ -124,6 +125,7 @@ class Studio:
     toolchain: Toolchain
     roots: list[Path]
     output: Path
+    threads: Threads
     snapshots: list[Snapshot] = field(default_factory=list)
     token: int = 1
     tenant: str = "t"
@@ -154,6 +156,7 @@ class Studio:
             ),
             toolchain=self.toolchain,
             roots=FileRoots(self.roots),
+            threads=self.threads,
             ask_to_publish=ask_to_publish,
             on_progress=self.snapshots.append,
             log=structlog.get_logger(),
@@ -177,6 +180,8 @@ class Studio:
 
 
 @pytest.fixture
-def studio(toolchain: Toolchain, clips: Clips, tmp_path: Path) -> Studio:
+def studio(toolchain: Toolchain, clips: Clips, tmp_path: Path) -> Iterator[Studio]:
     """A studio that reads the clips and the test's own folder."""
-    return Studio(toolchain=toolchain, roots=[clips.folder, tmp_path], output=tmp_path / "out")
+    threads = Threads(4)
+    yield Studio(toolchain=toolchain, roots=[clips.folder, tmp_path], output=tmp_path / "out", threads=threads)
+    threads.close()

@@ -41,7 +41,7 @@ def serve(
     drain: Annotated[
         timedelta,
         setting("DRAIN", "How long attempts may go on after SIGTERM before they are given back.", parse_duration),
-    ] = "30s",  # type: ignore[assignment]
+    ] = "20s",  # type: ignore[assignment]
     log_level: Annotated[str, setting("LOG_LEVEL", f"One of {', '.join(LEVELS)}.")] = "info",
     check: Annotated[bool, typer.Option("--check", help="Print which ffmpeg and ffprobe are used, and exit.")] = False,
 ) -> None:
@@ -84,7 +84,9 @@ def _found(toolchain: Toolchain) -> dict[str, object]:
 
 def main() -> None:
     """The entry point."""
-    typer.run(serve)
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(serve)
+    app()
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import uuid
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
+from typing import NoReturn
 
 import structlog
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
@@ -15,19 +18,25 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 from telecine_process.addresses import Address
 from telecine_process.endpoint import Endpoint
 from telecine_process.parts import run_until, stop_on_signals
+from telecine_worker.attempt import Attempt
 from telecine_worker.config import Config
 from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.holdings import Holdings
 from telecine_worker.journal import Journal
-from telecine_worker.lease_stream import Introduction, LeaseStream, Refused
+from telecine_worker.lease_stream import Introduction, LeaseStream
 from telecine_worker.metrics import WorkerMetrics
+from telecine_worker.reconnection import Refused
 from telecine_worker.storage.locations import FileRoots
+from telecine_worker.storage.threads import Threads
 from telecine_worker.work_dir import WorkDir, WorkDirBusy
 
 log = structlog.get_logger(__name__)
 
-CONFIRM = timedelta(seconds=5)
-CLOSE_SECONDS = 2.0
+# From where attempts are returned until the process goes on ending. With the default of TELECINE_DRAIN, and closing the
+# stream, less than the 30 s that Kubernetes gives.
+ENDING = timedelta(seconds=7)
+# An attempt uses one thread at a time; with a few more nobody waits while one is handed on.
+SPARE_THREADS = 4
 
 
 class Worker:
@@ -40,37 +49,40 @@ class Worker:
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             self._registry.register(collector)
         metrics = WorkerMetrics(self._registry, slots=config.slots, ffmpeg=toolchain.ffmpeg_version.text)
-        journal = Journal(work_dir.journal)
-        journal.load()
+        self._journal = Journal(work_dir.journal)
+        self._journal.load()
+        self._threads = Threads(config.slots + SPARE_THREADS)
         introduction = Introduction(
             worker_id=self._worker_id, session_id=uuid.uuid4().hex, version=version("telecine"), slots=config.slots,
             queues=config.queues, capabilities=config.capabilities or toolchain.capabilities(),
         )  # fmt: skip
         self._stream = LeaseStream(introduction, config.schedulers, metrics)
+        attempts = partial(Attempt, toolchain=toolchain, roots=FileRoots(config.file_roots), threads=self._threads)
         self._holdings = Holdings(
-            slots=config.slots, toolchain=toolchain, roots=FileRoots(config.file_roots), journal=journal,
-            metrics=metrics, send=self._stream.send,
-        )  # fmt: skip
+            slots=config.slots, attempts=attempts, journal=self._journal, metrics=metrics, send=self._stream.send
+        )
 
     async def run(self) -> None:
         """Work until SIGTERM or Ctrl-C. Raises Refused, in a group, where no scheduler will ever take this worker."""
-        stop, ended = asyncio.Event(), asyncio.Event()
-        stop_on_signals(stop)
+        stop, hurry, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        stop_on_signals(stop, hurry)
         with Endpoint(self._config.metrics_listen, self._registry, self._not_ready) as endpoint:
             await run_until(
                 ended,
-                serve=self._serve(stop, ended, endpoint.address),
+                serve=self._serve(stop, hurry, ended, endpoint.address),
                 attempts=self._holdings.run(),
                 stream=self._stream.run(self._holdings),
                 renewals=self._stream.tick(self._holdings),
             )
+        self._threads.close()
+        self._journal.close()
 
     def _not_ready(self) -> str | None:
         if self._holdings.draining:
             return "stopping"
         return None if self._stream.connected.is_set() else "no scheduler is connected"
 
-    async def _serve(self, stop: asyncio.Event, ended: asyncio.Event, metrics: Address) -> None:
+    async def _serve(self, stop: asyncio.Event, hurry: asyncio.Event, ended: asyncio.Event, metrics: Address) -> None:
         stopped = asyncio.create_task(stop.wait())
         connected = asyncio.create_task(self._stream.connected.wait())
         await asyncio.wait({stopped, connected}, return_when=asyncio.FIRST_COMPLETED)
@@ -80,8 +92,10 @@ class Worker:
         connected.cancel()
         await stopped
         # Renewals go on to the very end of this: a worker that falls silent before its last outcome loses the lease.
-        await self._holdings.drain(self._config.drain, CONFIRM)
-        await self._stream.finish(CLOSE_SECONDS)
+        all_ended = await self._holdings.drain(self._config.drain, ENDING, hurry)
+        await self._stream.finish()
+        if not all_ended:
+            _leave()
         ended.set()
 
 
@@ -96,9 +110,23 @@ async def run(config: Config, toolchain: Toolchain) -> int:
         except ExceptionGroup as group:
             refused = group.subgroup(Refused)
             if refused is None:
-                raise
+                log.exception("worker crashed")
+                return 1
             return _refuse(str(_first(refused)))
+        except Exception:
+            log.exception("worker crashed")
+            return 1
     return 0
+
+
+def _leave() -> NoReturn:
+    """End at once. A thread that hangs in a file system cannot be ended, and the interpreter would wait for it; the
+    lease runs out, and FFmpeg dies with us.
+    """
+    log.error("worker ends with an attempt that hangs")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from structlog.typing import FilteringBoundLogger
 
 from telecine.v1 import media_pb2
-from telecine_worker.failure import AttemptFailed, Failure, FailureKind
+from telecine_worker.failure import AttemptFailed, Failure, FailureKind, internal_error
 from telecine_worker.ffmpeg.limits import DEFAULT_STALL_TIMEOUT
 from telecine_worker.ffmpeg.progress import Meter, Snapshot
 from telecine_worker.ffmpeg.run import Surroundings
@@ -20,7 +20,8 @@ from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.outcome import Abandoned, Artifact, Cancelled, Ended, Failed, Returned, StopReason, Succeeded
 from telecine_worker.storage.locations import FileRoots, file_uri
 from telecine_worker.storage.publishing import Publisher, WindowOver
-from telecine_worker.work import Prepared, Work, in_thread
+from telecine_worker.storage.threads import Threads
+from telecine_worker.work import Prepared, Work
 
 DEFAULT_CANCEL_GRACE = timedelta(seconds=10)
 DEFAULT_HARD_RUN_TIMEOUT = timedelta(hours=24)
@@ -53,6 +54,16 @@ class Permission:
     refusal: StopReason | None = None
 
 
+def hard_run_timeout(limits: media_pb2.Limits) -> timedelta:
+    """After this an attempt is killed, unless its files are becoming visible just then."""
+    return limits.hard_run_timeout.ToTimedelta() if limits.HasField("hard_run_timeout") else DEFAULT_HARD_RUN_TIMEOUT
+
+
+def cancel_grace(limits: media_pb2.Limits) -> timedelta:
+    """From a request to stop to the kill, where who stops it says nothing else."""
+    return limits.cancel_grace.ToTimedelta() if limits.HasField("cancel_grace") else DEFAULT_CANCEL_GRACE
+
+
 class Attempt:
     """Runs once. *ask_to_publish* is asked when all is staged, and again when its deadline passes before the end.
 
@@ -65,11 +76,13 @@ class Attempt:
         *,
         toolchain: Toolchain,
         roots: FileRoots,
+        threads: Threads,
         ask_to_publish: Callable[[], Awaitable[Permission]],
         on_progress: Callable[[Snapshot], None],
         log: FilteringBoundLogger,
     ) -> None:
         self._assignment = assignment
+        self._threads = threads
         self._ask_to_publish = ask_to_publish
         self._log = log
         self._order = StopOrder()
@@ -83,6 +96,7 @@ class Attempt:
         self._work = Work(
             assignment.spec,
             roots=roots,
+            threads=threads,
             around=Surroundings(
                 toolchain=toolchain, marker=assignment.staging_name, stop=self._order, stall_timeout=stall
             ),
@@ -117,8 +131,7 @@ class Attempt:
             return self._stopped_end() if self._order.given else self._failed(error.failure)
         except Exception as error:  # noqa: BLE001 - the supervisor: a defect of ours must not end the worker
             self._log.exception("attempt met a defect")
-            text = f"a defect of the worker ({type(error).__name__}); its log has the details"
-            return self._failed(Failure(kind=FailureKind.UNKNOWN, reason="INTERNAL_ERROR", message=text))
+            return self._failed(internal_error(error))
         finally:
             for timer in timers:
                 timer.cancel()
@@ -149,8 +162,8 @@ class Attempt:
         await self._ask()
         self._work.begin_publishing()
         self._is_publishing = True
-        await in_thread(staging.remove_older)
-        await in_thread(publisher.check_free, [each.expected.path for each in prepared])
+        await self._threads.run(staging.remove_older)
+        await self._threads.run(publisher.check_free, [each.expected.path for each in prepared])
         for each in prepared:
             await self._publish_one(each, publisher)
         self._work.finish()
@@ -158,7 +171,7 @@ class Attempt:
     async def _publish_one(self, prepared: Prepared, publisher: Publisher) -> None:
         while True:
             try:
-                await in_thread(publisher.publish, prepared.expected.file_name, prepared.expected.path)
+                await self._threads.run(publisher.publish, prepared.expected.file_name, prepared.expected.path)
             except WindowOver:
                 self._work.raise_if_stopped()
                 await self._ask()
@@ -189,10 +202,7 @@ class Attempt:
 
     def _start_limits(self) -> list[asyncio.TimerHandle]:
         limits, loop = self._assignment.spec.limits, asyncio.get_running_loop()
-        hard = (
-            limits.hard_run_timeout.ToTimedelta() if limits.HasField("hard_run_timeout") else DEFAULT_HARD_RUN_TIMEOUT
-        )
-        grace = limits.cancel_grace.ToTimedelta() if limits.HasField("cancel_grace") else DEFAULT_CANCEL_GRACE
+        hard, grace = hard_run_timeout(limits), cancel_grace(limits)
         timers = [loop.call_later(hard.total_seconds(), self._pass_limit, f"hard_run_timeout ({hard})", timedelta(0))]
         if limits.HasField("soft_run_timeout"):
             soft = limits.soft_run_timeout.ToTimedelta()
@@ -225,9 +235,11 @@ class Attempt:
 
     async def _clean_up(self) -> None:
         try:
-            await in_thread(self._work.close)
+            await self._threads.run(self._work.close)
         except OSError as error:
             self._log.warning("staging was not removed", staging=self._assignment.staging_name, errno=error.errno)
+        except Exception:  # noqa: BLE001 - the supervisor: how the attempt ended stays as it is
+            self._log.exception("clean-up met a defect", staging=self._assignment.staging_name)
 
 
 def _artifact(prepared: Prepared, publisher: Publisher) -> Artifact:

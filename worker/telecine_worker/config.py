@@ -12,7 +12,11 @@ from telecine_process.addresses import Address
 
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}")
-_WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+# As many as a Hello may hold.
+MOST_QUEUES = 64
+MOST_CAPABILITIES = 1024
 
 
 class ConfigError(ValueError):
@@ -40,20 +44,25 @@ class Config:
             raise ConfigError("TELECINE_SCHEDULERS must name at least one scheduler, as HOST:PORT")
         if not 1 <= self.slots <= 4096:
             raise ConfigError(f"TELECINE_SLOTS is {self.slots}; it must be 1 to 4096")
-        if self.worker_id and not _WORKER_ID.fullmatch(self.worker_id):
+        if self.worker_id and not WORKER_ID.fullmatch(self.worker_id):
             raise ConfigError(
                 f"TELECINE_WORKER_ID {self.worker_id!r} must be letters, digits, '.', '_', '-', at most 63"
             )
         if not self.queues:
             raise ConfigError("TELECINE_QUEUES must name at least one queue")
-        _check_each("TELECINE_QUEUES", self.queues, _QUEUE)
-        _check_each("TELECINE_CAPABILITIES", self.capabilities, _CAPABILITY)
+        _check_each("TELECINE_QUEUES", self.queues, _QUEUE, MOST_QUEUES)
+        _check_each("TELECINE_CAPABILITIES", self.capabilities, _CAPABILITY, MOST_CAPABILITIES)
         for root in self.file_roots:
             if not root.is_absolute() or ".." in root.parts:
                 raise ConfigError(f"TELECINE_FILE_ROOTS: {root} must be an absolute path without '..'")
 
 
-def _check_each(setting: str, values: tuple[str, ...], pattern: re.Pattern[str]) -> None:
+def _check_each(setting: str, values: tuple[str, ...], pattern: re.Pattern[str], most: int) -> None:
+    if len(values) > most:
+        raise ConfigError(f"{setting} names {len(values)}; at most {most} are right")
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ConfigError(f"{setting} names {', '.join(twice)} more than once; each once is right")
     for value in values:
         if not pattern.fullmatch(value):
             raise ConfigError(f"{setting}: {value!r} does not match {pattern.pattern}")

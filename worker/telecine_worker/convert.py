@@ -7,11 +7,11 @@ from fractions import Fraction
 
 from google.protobuf import duration_pb2
 
-from telecine.v1 import job_pb2, media_pb2
+from telecine.v1 import job_pb2, lease_service_pb2, media_pb2
 from telecine_worker.failure import Failure, FailureKind
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, SubtitleStream, VideoStream
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
-from telecine_worker.outcome import Artifact, Succeeded
+from telecine_worker.outcome import Abandoned, Artifact, Cancelled, Ended, Failed, Returned, Succeeded
 
 _KINDS = {
     FailureKind.PERMANENT: job_pb2.Failure.KIND_PERMANENT,
@@ -31,14 +31,35 @@ _PHASES = {
     Phase.PUBLISHING: job_pb2.Progress.PHASE_PUBLISHING,
 }
 
-# What a Rational can hold.
-_LARGEST_TERM = 2**31 - 1
+# What fields can hold. Sizes and counts in a file are whatever somebody wrote into it.
+_INT32_MAX = 2**31 - 1
+_INT64_MAX = 2**63 - 1
+# Of what a file says about itself in words.
+_LONGEST_WORD = 64
 
 
 def duration(value: timedelta) -> duration_pb2.Duration:
     """A Duration message."""
     message = duration_pb2.Duration()
     message.FromTimedelta(value)
+    return message
+
+
+def outcome(lease: lease_service_pb2.LeaseRef, ended: Ended) -> lease_service_pb2.Outcome | None:
+    """An Outcome message; None where nothing is to be said."""
+    message = lease_service_pb2.Outcome(lease=lease, peak_memory_bytes=_int64(ended.usage.peak_memory_bytes))
+    message.cpu_duration.FromTimedelta(ended.usage.cpu)
+    match ended:
+        case Succeeded():
+            message.succeeded.CopyFrom(result(ended))
+        case Failed():
+            message.failed.CopyFrom(failure(ended.failure))
+        case Returned():
+            message.returned.reason = ended.reason
+        case Cancelled():
+            message.cancelled.SetInParent()
+        case Abandoned():
+            return None
     return message
 
 
@@ -62,8 +83,8 @@ def progress(value: Snapshot) -> job_pb2.Progress:
         media_duration=_optional(value.media_duration),
         speed=value.speed,
         frames_per_second=value.frames_per_second,
-        frame_count=value.frame_count,
-        output_size_bytes=value.output_size_bytes,
+        frame_count=_int64(value.frame_count),
+        output_size_bytes=_int64(value.output_size_bytes),
         remaining_duration=_optional(value.remaining),
     )
 
@@ -95,8 +116,8 @@ def media_info(value: MediaInfo) -> media_pb2.MediaInfo:
     return media_pb2.MediaInfo(
         format=value.format,
         duration=_optional(value.duration),
-        size_bytes=value.size_bytes,
-        bitrate_bps=value.bitrate_bps,
+        size_bytes=_int64(value.size_bytes),
+        bitrate_bps=_int64(value.bitrate_bps),
         video_streams=[_video(stream) for stream in value.video],
         audio_streams=[_audio(stream) for stream in value.audio],
         subtitle_streams=[_subtitle(stream) for stream in value.subtitles],
@@ -105,14 +126,14 @@ def media_info(value: MediaInfo) -> media_pb2.MediaInfo:
 
 def _video(value: VideoStream) -> media_pb2.VideoStream:
     return media_pb2.VideoStream(
-        index=value.index,
+        index=_int32(value.index),
         codec=value.codec,
-        width_px=value.width_px,
-        height_px=value.height_px,
+        width_px=_int32(value.width_px),
+        height_px=_int32(value.height_px),
         frame_rate=None if value.frame_rate is None else _rational(value.frame_rate),
         pixel_format=value.pixel_format,
-        rotation_degrees=value.rotation_degrees,
-        frame_count=value.frame_count,
+        rotation_degrees=_int32(value.rotation_degrees),
+        frame_count=_int64(value.frame_count),
         color_transfer=value.color_transfer,
         variable_frame_rate=value.variable_frame_rate,
     )
@@ -120,21 +141,36 @@ def _video(value: VideoStream) -> media_pb2.VideoStream:
 
 def _audio(value: AudioStream) -> media_pb2.AudioStream:
     return media_pb2.AudioStream(
-        index=value.index,
+        index=_int32(value.index),
         codec=value.codec,
-        sample_rate_hz=value.sample_rate_hz,
-        channel_count=value.channel_count,
-        language=value.language,
+        sample_rate_hz=_int32(value.sample_rate_hz),
+        channel_count=_int32(value.channel_count),
+        language=_word(value.language),
     )
 
 
 def _subtitle(value: SubtitleStream) -> media_pb2.SubtitleStream:
-    return media_pb2.SubtitleStream(index=value.index, codec=value.codec, language=value.language)
+    return media_pb2.SubtitleStream(index=_int32(value.index), codec=value.codec, language=_word(value.language))
 
 
-def _rational(value: Fraction) -> media_pb2.Rational:
+def _rational(value: Fraction) -> media_pb2.Rational | None:
+    """The nearest that fits; None where there is none that is positive: unknown is better than wrong."""
     near = value.limit_denominator(1_000_000)
-    return media_pb2.Rational(numerator=min(near.numerator, _LARGEST_TERM), denominator=near.denominator)
+    if not 0 < near.numerator <= _INT32_MAX:
+        return None
+    return media_pb2.Rational(numerator=near.numerator, denominator=near.denominator)
+
+
+def _int32(value: int) -> int:
+    return max(-_INT32_MAX, min(value, _INT32_MAX))
+
+
+def _int64(value: int) -> int:
+    return max(-_INT64_MAX, min(value, _INT64_MAX))
+
+
+def _word(text: str) -> str:
+    return text[:_LONGEST_WORD]
 
 
 def _optional(value: timedelta | None) -> duration_pb2.Duration | None:

@@ -34,6 +34,12 @@ class Failure:
     exit_code: int | None = None
 
 
+def internal_error(error: BaseException) -> Failure:
+    """A defect of ours; its text stays in the log, because it may quote anything."""
+    text = f"a defect of the worker ({type(error).__name__}); its log has the details"
+    return Failure(kind=FailureKind.UNKNOWN, reason="INTERNAL_ERROR", message=text)
+
+
 class AttemptFailed(Exception):
     """The attempt cannot succeed; *failure* says why."""
 

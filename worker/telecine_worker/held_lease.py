@@ -2,51 +2,84 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
 
 from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker import convert
-from telecine_worker.attempt import Attempt
 from telecine_worker.ffmpeg.progress import Snapshot
 from telecine_worker.lease_key import LeaseKey
+from telecine_worker.outcome import Ended, StopReason
+from telecine_worker.publish_question import PublishQuestion
+
+log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True, eq=False)
+class RunningAttempt(Protocol):
+    """What runs under a lease: an Attempt."""
+
+    def stop(self, reason: StopReason, grace: timedelta) -> None: ...
+
+    async def run(self) -> Ended: ...
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
 class HeldLease:
-    """One lease and its attempt."""
+    """One lease and its attempt. *longest_run* is how long an attempt that is sound can run."""
 
     key: LeaseKey
     units: int
-    attempt: Attempt
+    attempt: RunningAttempt
+    question: PublishQuestion
+    longest_run: timedelta
+    # The lease is over, and the attempt cleans up: nothing more is said about it.
+    lost: bool = False
+    # The last speed FFmpeg reported; 0 while unknown.
+    speed: float = 0.0
     # Counts renewals: progress that is overtaken on the way is not taken in.
-    sequence: int = 0
-    snapshot: Snapshot | None = None
-    told: Snapshot | None = None
-    renewed_at: float = field(default_factory=time.monotonic)
-    decision: asyncio.Event = field(default_factory=asyncio.Event)
-    answer: pb.PublishDecision | None = None
+    _sequence: int = field(default=0, init=False)
+    _snapshot: Snapshot | None = field(default=None, init=False)
+    _told: Snapshot | None = field(default=None, init=False)
+    _began_at: float = field(default_factory=time.monotonic, init=False)
+    _renewed_at: float = field(default_factory=time.monotonic, init=False)
 
     def note(self, snapshot: Snapshot) -> None:
         """How far the attempt is now."""
-        self.snapshot = snapshot
+        self._snapshot = snapshot
+        self.speed = snapshot.speed or self.speed
 
     @property
-    def has_news(self) -> bool:
-        """Whether there is progress that was not told."""
-        return self.snapshot is not None and self.snapshot != self.told
+    def speed_now(self) -> float:
+        """Media seconds per wall second; 0 while FFmpeg does not run."""
+        return self._snapshot.speed if self._snapshot else 0.0
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the attempt should have ended long ago: it hangs, most likely in a file system that is gone."""
+        return time.monotonic() - self._began_at > self.longest_run.total_seconds()
+
+    def is_due(self, renew_every_seconds: float) -> bool:
+        """Whether it is time to renew, or there is progress that was not told."""
+        return time.monotonic() - self._renewed_at >= renew_every_seconds or self._snapshot != self._told
 
     def renewal(self) -> pb.Renewal:
         """A renewal with the newest progress."""
-        self.sequence += 1
-        self.renewed_at = time.monotonic()
-        message = pb.Renewal(lease=self.key.ref, sequence=self.sequence)
-        if self.snapshot is not None and self.has_news:
-            message.progress.CopyFrom(convert.progress(self.snapshot))
-            self.told = self.snapshot
+        self._sequence += 1
+        self._renewed_at = time.monotonic()
+        message = pb.Renewal(lease=self.key.ref, sequence=self._sequence)
+        if self._snapshot is not None and self._snapshot != self._told:
+            self._told = self._snapshot
+            try:
+                message.progress.CopyFrom(convert.progress(self._snapshot))
+            except Exception:
+                # A defect that concerns one attempt must not end the others.
+                log.exception("progress cannot be told", job_id=self.key.job_id)
         return message
 
     def tell_again(self) -> None:
         """What was said on a stream that broke may not have arrived."""
-        self.told = None
+        self._told = None

@@ -4,82 +4,105 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
 
 from telecine.v1 import lease_service_pb2 as pb
-from telecine.v1 import media_pb2
 from telecine_worker import convert
-from telecine_worker.attempt import Assignment, Attempt, Permission
-from telecine_worker.ffmpeg.toolchain import Toolchain
+from telecine_worker.failure import Failure, FailureKind, internal_error
+from telecine_worker.ffmpeg.process import Usage
+from telecine_worker.grant import AttemptFactory, Send, hold
 from telecine_worker.held_lease import HeldLease
 from telecine_worker.journal import Journal
 from telecine_worker.lease_key import LeaseKey
 from telecine_worker.metrics import WorkerMetrics
-from telecine_worker.outcome import Abandoned, Cancelled, Ended, Failed, Returned, StopReason, Succeeded
-from telecine_worker.storage.locations import FileRoots
+from telecine_worker.outcome import Failed, StopReason
 
 log = structlog.get_logger(__name__)
 
-# A publish window is counted from the request, less this.
-PUBLISH_MARGIN_SECONDS = 2.0
-# How often a question that was not answered is asked again.
-ASK_AGAIN_SECONDS = 2.0
 RESEND_OUTCOME_SECONDS = 5.0
 AT_ONCE = timedelta()
 
-Send = Callable[..., None]
-
 
 class Holdings:
-    """Takes grants, answers them, runs attempts, and reports how they end. *send* puts fields into the next message."""
+    """Takes grants, answers them, runs attempts, and reports how they end. *send* puts fields into the next message.
+
+    A lease is in one of two places: among the held ones, or, once it is over, among the lost ones until its attempt
+    has cleaned up. Lost ones still take room, and nothing more is said about them.
+    """
 
     def __init__(
-        self,
-        *,
-        slots: int,
-        toolchain: Toolchain,
-        roots: FileRoots,
-        journal: Journal,
-        metrics: WorkerMetrics,
-        send: Send,
+        self, *, slots: int, attempts: AttemptFactory, journal: Journal, metrics: WorkerMetrics, send: Send
     ) -> None:
         self._slots = slots
-        self._toolchain = toolchain
-        self._roots = roots
+        self._attempts = attempts
         self._journal = journal
         self._metrics = metrics
         self._send = send
         self._leases: dict[tuple[str, str], HeldLease] = {}
-        # All runs, those included that lost their lease and are still cleaning up.
+        self._lost: set[HeldLease] = set()
         self._runs = asyncio.TaskGroup()
-        self._running = 0
         self._received = 0
         self._resent_at = 0.0
+        self._in_hello: set[LeaseKey] = set()
         self._changed = asyncio.Event()
-        self.draining = False
+        self._stopping = False
+        self._told_to_drain = False
 
     @property
     def busy(self) -> int:
         """Units that run."""
-        return sum(lease.units for lease in self._leases.values())
+        return sum(lease.units for lease in (*self._leases.values(), *self._lost))
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more work is taken: the process stops, or the scheduler of this stream said so."""
+        return self._stopping or self._told_to_drain
 
     async def run(self) -> None:
         """Own the attempts until cancelled; with it, all of them end, and their processes."""
         async with self._runs:
             await asyncio.Event().wait()
 
-    # What a Hello says.
+    # How a stream begins.
 
     def begin_stream(self) -> tuple[list[pb.Renewal], list[pb.Outcome]]:
         """Everything held and everything unconfirmed, for a Hello; grants are counted anew from here."""
         self._received = 0
+        self._told_to_drain = False
         self._resent_at = time.monotonic()
+        unconfirmed = list(self._journal.unconfirmed)
+        self._in_hello = {LeaseKey.of(outcome.lease) for outcome in unconfirmed}
         for lease in self._leases.values():
             lease.tell_again()
-        return [lease.renewal() for lease in self._leases.values()], list(self._journal.unconfirmed)
+        return [lease.renewal() for lease in self._leases.values()], unconfirmed
+
+    def resume(self, welcome: pb.Welcome) -> None:
+        """The stream is open: take its verdicts, and say what has come up since the Hello."""
+        for ack in welcome.outcome_acks:
+            self.acknowledge(ack)
+        for result in welcome.renew_results:
+            self.rule(result)
+        self.send_credit()
+        new = [o for o in self._journal.unconfirmed if LeaseKey.of(o.lease) not in self._in_hello]
+        if new:
+            self._send(outcomes=new)
+        for lease in self._leases.values():
+            lease.question.begin_stream()
+
+    async def replace_refused(self, outcomes: Sequence[pb.Outcome]) -> None:
+        """A Hello with these outcomes was refused. Each becomes a failure of its own job, so that the worker is not
+        kept out for ever, and is dropped where it is that already.
+        """
+        for outcome in outcomes:
+            key = LeaseKey.of(outcome.lease)
+            log.error("outcome was refused", tenant=key.tenant, job_id=key.job_id, token=key.token)
+            self._journal.set_aside(key)
+            replacement = convert.outcome(key.ref, Failed(usage=Usage(), failure=_REFUSED))
+            if replacement is not None and replacement != outcome:
+                await self._journal.add(replacement)
 
     def send_credit(self) -> None:
         """Say how much may be granted: what came on this stream and what is free."""
@@ -93,19 +116,21 @@ class Holdings:
         key = LeaseKey.of(grant.lease)
         units = grant.units or 1
         self._received += units
-        held = self._leases.get(key.job)
-        if held and held.key == key:
+        held, ended = self._leases.get(key.job), self._journal.find(key)
+        if ended is not None:
+            self._send(outcomes=[ended])
+        elif held and held.key == key:
             self._send(accepts=[pb.Accept(lease=key.ref)])
-            return
-        if held and held.key.token < key.token:
-            self._lose(held)
-        refusal = self._refusal(key, units)
-        if refusal:
+        else:
+            if held and held.key.token < key.token:
+                self._lose(held)
+            refusal = self._refusal(key, units)
             self._send(accepts=[pb.Accept(lease=key.ref, refusal=refusal)])
-            self.send_credit()
-            return
-        self._send(accepts=[pb.Accept(lease=key.ref)])
-        self._start(key, units, grant)
+            if not refusal:
+                self._start(hold(grant, self._attempts, self._send), grant.attempt)
+                return
+        # The grant took credit, and no room.
+        self.send_credit()
 
     def _refusal(self, key: LeaseKey, units: int) -> pb.Accept.Refusal.ValueType:
         if self.draining:
@@ -115,20 +140,10 @@ class Holdings:
             return pb.Accept.REFUSAL_NO_SLOT
         return pb.Accept.REFUSAL_UNSPECIFIED
 
-    def _start(self, key: LeaseKey, units: int, grant: pb.Grant) -> None:
-        assignment = Assignment(
-            tenant=key.tenant, job_id=key.job_id, token=key.token, attempt=grant.attempt, generation=grant.generation,
-            spec=media_pb2.JobSpec.FromString(grant.spec), staging_name=grant.staging_name,
-        )  # fmt: skip
-        named = log.bind(tenant=key.tenant, job_id=key.job_id, attempt=grant.attempt, token=key.token)
-        attempt = Attempt(
-            assignment, toolchain=self._toolchain, roots=self._roots, log=named,
-            ask_to_publish=lambda: self._ask_to_publish(lease), on_progress=lambda snapshot: lease.note(snapshot),  # noqa: PLW0108 - the lease is made below
-        )  # fmt: skip
-        lease = HeldLease(key=key, units=units, attempt=attempt)
+    def _start(self, lease: HeldLease, attempt: int) -> None:
+        key = lease.key
         self._leases[key.job] = lease
-        named.info("attempt begins")
-        self._running += 1
+        log.info("attempt begins", tenant=key.tenant, job_id=key.job_id, token=key.token, attempt=attempt)
         self._runs.create_task(self._run(lease), name=f"attempt {key.tenant}/{key.job_id}")
 
     def rule(self, result: pb.RenewResult) -> None:
@@ -148,17 +163,24 @@ class Holdings:
             held.attempt.stop(StopReason.CANCELLED, order.cancel_grace.ToTimedelta())
 
     def decide(self, decision: pb.PublishDecision) -> None:
-        """The answer to a publish request; TRY_AGAIN is asked again by itself."""
+        """The answer to a publish request."""
         held = self._held(decision.lease)
-        if held and decision.decision != pb.PublishDecision.DECISION_TRY_AGAIN:
-            held.answer = decision
-            held.decision.set()
+        if held is None:
+            return
+        held.question.decide(decision)
+        if decision.decision == pb.PublishDecision.DECISION_STALE:
+            self._lose(held)
 
     def acknowledge(self, ack: pb.OutcomeAck) -> None:
         """An outcome was recorded, or does not count any more."""
         if ack.ack not in {pb.OutcomeAck.ACK_TRY_AGAIN, pb.OutcomeAck.ACK_UNSPECIFIED}:
             self._journal.remove(LeaseKey.of(ack.lease))
             self._changed.set()
+
+    def be_drained(self) -> None:
+        """The scheduler of this stream wants no more work taken from it."""
+        self._told_to_drain = True
+        self.send_credit()
 
     def _held(self, ref: pb.LeaseRef) -> HeldLease | None:
         key = LeaseKey.of(ref)
@@ -167,80 +189,78 @@ class Holdings:
 
     # What is said without being asked.
 
-    def tick(self, renew_every: float) -> None:
+    def tick(self, renew_every_seconds: float) -> None:
         """Once a second: renew what is due or has progress to tell, and send outcomes again that nobody acknowledged."""
-        now = time.monotonic()
-        due = [
-            lease for lease in self._leases.values()
-            if now - lease.renewed_at >= renew_every or lease.has_news
-        ]  # fmt: skip
+        for lease in [lease for lease in self._leases.values() if lease.overdue]:
+            # Renewed, it would keep its job from everybody else for as long as it hangs.
+            log.error("attempt hangs", job_id=lease.key.job_id, token=lease.key.token, after=str(lease.longest_run))
+            self._lose(lease)
+        due = [lease.renewal() for lease in self._leases.values() if lease.is_due(renew_every_seconds)]
         if due:
-            self._send(renewals=[lease.renewal() for lease in due])
+            self._send(renewals=due)
+        now = time.monotonic()
         if now - self._resent_at >= RESEND_OUTCOME_SECONDS and self._journal.unconfirmed:
             self._resent_at = now
             self._send(outcomes=self._journal.unconfirmed)
-        self._metrics.show(
-            busy=self.busy, speeds=[lease.snapshot.speed for lease in self._leases.values() if lease.snapshot]
-        )
-
-    async def _ask_to_publish(self, lease: HeldLease) -> Permission:
-        """Ask until there is an answer. The window counts from the first time of asking, on the clock that never stops."""
-        lease.decision.clear()
-        asked = time.clock_gettime(time.CLOCK_BOOTTIME)
-        while not lease.decision.is_set():
-            self._send(publish_requests=[pb.PublishRequest(lease=lease.key.ref)])
-            try:
-                async with asyncio.timeout(ASK_AGAIN_SECONDS):
-                    await lease.decision.wait()
-            except TimeoutError:
-                continue
-        answer = lease.answer
-        if answer is None or answer.decision == pb.PublishDecision.DECISION_STALE:
-            return Permission(allowed=False, refusal=StopReason.LEASE_LOST)
-        if answer.decision == pb.PublishDecision.DECISION_CANCEL:
-            return Permission(allowed=False, refusal=StopReason.CANCELLED)
-        window = answer.valid_for.ToTimedelta().total_seconds()
-        return Permission(allowed=True, deadline=asked + window - PUBLISH_MARGIN_SECONDS)
+        self._metrics.show(busy=self.busy, speeds=[lease.speed_now for lease in self._leases.values()])
 
     # How attempts end.
 
     async def _run(self, lease: HeldLease) -> None:
-        try:
-            ended = await lease.attempt.run()
-        finally:
-            self._running -= 1
-        outcome = _outcome(lease.key, ended)
-        log.info(
-            "attempt ended", tenant=lease.key.tenant, job_id=lease.key.job_id, token=lease.key.token,
-            outcome=type(ended).__name__.lower(), reason=ended.failure.reason if isinstance(ended, Failed) else None,
-        )  # fmt: skip
-        self._metrics.count_end(ended, speed=lease.snapshot.speed if lease.snapshot else 0.0)
-        if outcome is not None:
+        outcome = await self._outcome(lease)
+        if outcome is not None and not lease.lost:
             await self._journal.add(outcome)
+        self._lost.discard(lease)
         if self._leases.get(lease.key.job) is lease:
             del self._leases[lease.key.job]
-        if outcome is not None:
+        if lease.lost:
+            # It may have been lost while its outcome was written.
+            self._journal.remove(lease.key)
+        elif outcome is not None:
             self._send(outcomes=[outcome])
         self.send_credit()
         self._changed.set()
 
+    async def _outcome(self, lease: HeldLease) -> pb.Outcome | None:
+        """Run the attempt to its end; what to report."""
+        named = log.bind(tenant=lease.key.tenant, job_id=lease.key.job_id, token=lease.key.token)
+        try:
+            ended = await lease.attempt.run()
+            outcome = convert.outcome(lease.key.ref, ended)
+        except Exception as error:  # noqa: BLE001 - the supervisor: one attempt must not end the others
+            named.exception("attempt met a defect")
+            ended = Failed(usage=Usage(), failure=internal_error(error))
+            outcome = convert.outcome(lease.key.ref, ended)
+        reason = ended.failure.reason if isinstance(ended, Failed) else None
+        named.info("attempt ended", outcome=type(ended).__name__.lower(), reason=reason)
+        self._metrics.count_end(ended, speed=lease.speed)
+        return outcome
+
     def _lose(self, lease: HeldLease) -> None:
         """The lease is over: stop quickly and say nothing more about it."""
+        lease.lost = True
+        del self._leases[lease.key.job]
+        self._lost.add(lease)
         lease.attempt.stop(StopReason.LEASE_LOST, AT_ONCE)
 
-    async def drain(self, patience: timedelta, confirm: timedelta) -> None:
-        """Take no more; let attempts finish for *patience*, return the others, and wait *confirm* for acknowledgements."""
-        self.draining = True
+    async def drain(self, patience: timedelta, ending: timedelta, hurry: asyncio.Event) -> bool:
+        """Take no more; let attempts finish for *patience* or until *hurry*, then return the others, and wait *ending* for
+        their ends and for acknowledgements. Whether all attempts have ended: one may hang in a file system.
+        """
+        self._stopping = True
         self.send_credit()
-        await self._wait_until(lambda: not self._leases, patience)
+        hurried = asyncio.create_task(hurry.wait())
+        hurried.add_done_callback(lambda _: self._changed.set())
+        await self._wait_until(lambda: not self._leases or hurry.is_set(), patience)
+        hurried.cancel()
         for lease in list(self._leases.values()):
             lease.attempt.stop(StopReason.DRAINED, AT_ONCE)
-        await self._wait_until(lambda: not self._running and not self._leases, None)
-        await self._wait_until(lambda: not self._journal.unconfirmed, confirm)
+        await self._wait_until(lambda: not self.busy and not self._journal.unconfirmed, ending)
+        return not self.busy
 
-    async def _wait_until(self, done: Callable[[], bool], within: timedelta | None) -> None:
+    async def _wait_until(self, done: Callable[[], bool], within: timedelta) -> None:
         try:
-            async with asyncio.timeout(within.total_seconds() if within is not None else None):
+            async with asyncio.timeout(within.total_seconds()):
                 while not done():
                     self._changed.clear()
                     await self._changed.wait()
@@ -248,19 +268,8 @@ class Holdings:
             return
 
 
-def _outcome(key: LeaseKey, ended: Ended) -> pb.Outcome | None:
-    """How an attempt ended, as the scheduler is told it; None where nothing is to be said."""
-    message = pb.Outcome(lease=key.ref, peak_memory_bytes=ended.usage.peak_memory_bytes)
-    message.cpu_duration.FromTimedelta(ended.usage.cpu)
-    match ended:
-        case Succeeded():
-            message.succeeded.CopyFrom(convert.result(ended))
-        case Failed():
-            message.failed.CopyFrom(convert.failure(ended.failure))
-        case Returned():
-            message.returned.reason = ended.reason
-        case Cancelled():
-            message.cancelled.SetInParent()
-        case Abandoned():
-            return None
-    return message
+_REFUSED = Failure(
+    kind=FailureKind.UNKNOWN,
+    reason="INTERNAL_ERROR",
+    message="a defect of the worker: no scheduler took its outcome; the worker's log and journal have the details",
+)

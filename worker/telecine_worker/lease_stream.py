@@ -6,14 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import random
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import grpc
 import structlog
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from telecine.v1 import lease_service_pb2 as pb
 from telecine.v1 import lease_service_pb2_grpc
@@ -21,15 +18,15 @@ from telecine_process.addresses import Address
 from telecine_worker.holdings import Holdings
 from telecine_worker.metrics import WorkerMetrics
 from telecine_worker.outbox import Outbox
+from telecine_worker.reconnection import LONGEST_PAUSE_SECONDS, Reconnection
 
 log = structlog.get_logger(__name__)
 
 PROTOCOL_VERSION = 1
 WELCOME_SECONDS = 10.0
 TICK_SECONDS = 1.0
-# How soon after a break connecting is tried again: at once, then often for this long, then with a growing pause.
-OFTEN_SECONDS = 3.0
-LONGEST_PAUSE_SECONDS = 10.0
+# From our Bye to where a scheduler that does not close is left all the same.
+CLOSE_SECONDS = 2.0
 
 # Our own backoff decides; keepalive finds a dead scheduler within 15 s.
 OPTIONS: Sequence[tuple[str, int]] = (
@@ -44,9 +41,7 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.enable_http_proxy", 0),
 )
 
-
-class Refused(Exception):
-    """A scheduler will never take this worker as it is; connecting again would not help."""
+Responses = AsyncIterator[pb.StreamLeasesResponse]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +56,14 @@ class Introduction:
     slots: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenStream:
+    """The stream of the moment. *patience* is how long it may go on; without end until we have said Bye."""
+
+    outbox: Outbox
+    patience: asyncio.Timeout
+
+
 class LeaseStream:
     """Keeps one stream open. While there is none, attempts go on; what they have to say is said in the next Hello."""
 
@@ -68,61 +71,62 @@ class LeaseStream:
         self._introduction = introduction
         self._addresses = itertools.cycle(random.sample(list(schedulers), len(schedulers)))
         self._metrics = metrics
+        self._reconnection = Reconnection()
         self._epoch = 0
-        self._outbox: Outbox | None = None
-        self._broke_at = time.monotonic()
-        self._failures = 0
-        self._renew_every = 10.0
+        self._open: OpenStream | None = None
+        self._renew_every_seconds = 10.0
         self._finished = False
         self._parted = asyncio.Event()
         self.connected = asyncio.Event()
 
     def send(self, **fields: object) -> None:
         """Put fields of StreamLeasesRequest into the next message; dropped while there is no stream (see class)."""
-        if self._outbox:
-            self._outbox.add(**fields)
+        if self._open:
+            self._open.outbox.add(**fields)
 
     async def run(self, holdings: Holdings) -> None:
         """Connect, and again, until finished or cancelled. Raises Refused."""
         while not self._finished:
-            pause = 0.0
+            wait = 0.0
             try:
                 await self._converse(next(self._addresses), holdings)
             except grpc.aio.AioRpcError as error:
-                pause = self._consider(error)
+                wait = self._reconnection.consider(error)
             except TimeoutError:
                 log.warning("scheduler did not answer the hello", seconds=WELCOME_SECONDS)
-            self._end_stream()
+            except Exception:
+                # The supervisor: attempts go on whatever a stream meets.
+                log.exception("stream met a defect")
+                wait = LONGEST_PAUSE_SECONDS
             if not self._finished:
-                await asyncio.sleep(max(pause, self._pause()))
+                await asyncio.sleep(max(wait, self._reconnection.pause()))
         self._parted.set()
 
     async def tick(self, holdings: Holdings) -> None:
         """Renew and report for ever, once a second."""
         while True:
-            holdings.tick(self._renew_every)
+            holdings.tick(self._renew_every_seconds)
             await asyncio.sleep(TICK_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
 
     async def _converse(self, address: Address, holdings: Holdings) -> None:
         """One stream, from its Hello to its end."""
         async with grpc.aio.insecure_channel(str(address), options=OPTIONS) as channel:
-            self._epoch += 1
-            outbox = Outbox(self._hello(holdings))
-            stub = lease_service_pb2_grpc.LeaseServiceStub(channel)
-            call = stub.StreamLeases(outbox.messages())
+            hello = self._hello(holdings)
+            outbox = Outbox(hello)
+            call = lease_service_pb2_grpc.LeaseServiceStub(channel).StreamLeases(outbox.messages())
             try:
                 responses = aiter(call)
-                async with asyncio.timeout(WELCOME_SECONDS):
-                    first = await anext(responses)
-                self._begin_stream(outbox, first.welcome, holdings)
-                log.info("scheduler connected", address=str(address), scheduler=first.welcome.scheduler_id)
-                await self._listen(responses, holdings)
-            except StopAsyncIteration:
-                return
+                welcome = await _welcome(responses, hello, holdings)
+                if welcome is not None:
+                    log.info("scheduler connected", address=str(address), scheduler=welcome.scheduler_id)
+                    await self._talk(outbox, welcome, responses, holdings)
             finally:
                 call.cancel()
+                # Or gRPC's task that takes the messages would wait for ever for the next one.
+                outbox.close()
 
     def _hello(self, holdings: Holdings) -> pb.Hello:
+        self._epoch += 1
         held, unconfirmed = holdings.begin_stream()
         me = self._introduction
         return pb.Hello(
@@ -132,19 +136,26 @@ class LeaseStream:
             held_leases=held, unconfirmed_outcomes=unconfirmed,
         )  # fmt: skip
 
-    def _begin_stream(self, outbox: Outbox, welcome: pb.Welcome, holdings: Holdings) -> None:
-        self._outbox = outbox
-        self._failures = 0
-        self._renew_every = welcome.renew_interval.ToTimedelta().total_seconds()
-        for ack in welcome.outcome_acks:
-            holdings.acknowledge(ack)
-        for result in welcome.renew_results:
-            holdings.rule(result)
-        holdings.send_credit()
-        self.connected.set()
-        self._metrics.connected.set(1)
+    async def _talk(self, outbox: Outbox, welcome: pb.Welcome, responses: Responses, holdings: Holdings) -> None:
+        """From the Welcome to the end of the stream."""
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._open = OpenStream(outbox=outbox, patience=patience)
+                self._reconnection.succeed()
+                self._renew_every_seconds = welcome.renew_interval.ToTimedelta().total_seconds()
+                holdings.resume(welcome)
+                self.connected.set()
+                self._metrics.connected.set(1)
+                await self._listen(responses, holdings)
+        except TimeoutError:
+            log.info("scheduler did not close after bye", seconds=CLOSE_SECONDS)
+        finally:
+            self._open = None
+            self._reconnection.lose()
+            self.connected.clear()
+            self._metrics.connected.set(0)
 
-    async def _listen(self, responses: AsyncIterator[pb.StreamLeasesResponse], holdings: Holdings) -> None:
+    async def _listen(self, responses: Responses, holdings: Holdings) -> None:
         async for response in responses:
             for ack in response.outcome_acks:
                 holdings.acknowledge(ack)
@@ -157,70 +168,40 @@ class LeaseStream:
             for grant in response.grants:
                 holdings.take(grant)
             if response.HasField("drain"):
-                holdings.draining = True
-                holdings.send_credit()
+                holdings.be_drained()
             if response.HasField("go_away"):
                 # Leave cleanly, so that our leases keep their full time, and connect elsewhere.
                 log.info("scheduler asks to move")
                 after = response.go_away.reconnect_after.ToTimedelta().total_seconds()
-                asyncio.get_running_loop().call_later(after, self._part, self._outbox)
+                asyncio.get_running_loop().call_later(after, self._part, self._open)
 
-    async def finish(self, seconds: float) -> None:
-        """Say Bye, and connect no more; waits at most *seconds* for the scheduler to close."""
+    async def finish(self) -> None:
+        """Say Bye, and connect no more; waits at most CLOSE_SECONDS for the scheduler to close."""
         self._finished = True
-        self._part(self._outbox)
+        self._part(self._open)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self._parted.wait()
 
-    def _part(self, outbox: Outbox | None) -> None:
-        """Say Bye and half-close, if that stream is still the current one."""
-        if outbox and outbox is self._outbox:
-            outbox.add(bye=pb.Bye())
-            outbox.close()
-
-    def _end_stream(self) -> None:
-        if self._outbox:
-            self._outbox = None
-            self._broke_at = time.monotonic()
-        self.connected.clear()
-        self._metrics.connected.set(0)
-
-    def _pause(self) -> float:
-        """Seconds until the next try: none to speak of right after a break, then full jitter up to ten."""
-        self._failures += 1
-        if self._failures == 1:
-            longest = 0.3
-        elif time.monotonic() - self._broke_at < OFTEN_SECONDS:
-            longest = 1.0
-        else:
-            longest = min(LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(self._failures, 8))
-        return random.uniform(0.0 if self._failures == 1 else 0.05, longest)  # noqa: S311 - no secret
-
-    def _consider(self, error: grpc.aio.AioRpcError) -> float:
-        """What a stream's end with an error asks for: seconds to wait at least. Raises Refused."""
-        reason, wait = _details(error)
-        if reason == "UNSUPPORTED_PROTOCOL":
-            raise Refused(error.details() or reason)
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
-            log.info("scheduler unavailable", details=error.details())
-        else:
-            log.warning("stream ended", code=error.code().name, reason=reason, details=error.details())
-        if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-            # A defect of ours: nothing is gained by repeating it quickly.
-            wait = max(wait, LONGEST_PAUSE_SECONDS)
-        return wait
+    def _part(self, stream: OpenStream | None) -> None:
+        """Say Bye and half-close, if that stream is still the current one. What comes up now is said on the next one."""
+        if stream is not None and stream is self._open:
+            stream.outbox.add(bye=pb.Bye())
+            stream.outbox.close()
+            stream.patience.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
+            self._open = None
 
 
-def _details(error: grpc.aio.AioRpcError) -> tuple[str, float]:
-    """The reason in ErrorInfo, and the seconds in RetryInfo."""
-    reason, wait = "", 0.0
-    with contextlib.suppress(ValueError):
-        message = rpc_status.from_call(error)
-        for detail in message.details if message else ():
-            info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-            if detail.Unpack(info):
-                reason = info.reason
-            elif detail.Unpack(retry):
-                wait = retry.retry_delay.ToTimedelta().total_seconds()
-    return reason, wait
+async def _welcome(responses: Responses, hello: pb.Hello, holdings: Holdings) -> pb.Welcome | None:
+    """The answer to the Hello; None where there was none, and the next Hello may fare better."""
+    try:
+        async with asyncio.timeout(WELCOME_SECONDS):
+            return (await anext(responses)).welcome
+    except StopAsyncIteration:
+        return None
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.INVALID_ARGUMENT or not hello.unconfirmed_outcomes:
+            raise
+        log.error("hello was refused", details=error.details())
+        await holdings.replace_refused(hello.unconfirmed_outcomes)
+        return None

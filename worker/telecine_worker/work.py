@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from typing import ParamSpec, TypeVar
 
 from telecine.v1 import media_pb2
-from telecine_worker.failure import permanent
+from telecine_worker.failure import AttemptFailed, permanent
 from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.probe import probe
@@ -22,7 +20,8 @@ from telecine_worker.ffmpeg.verify import verify
 from telecine_worker.storage.locations import FileRoots, check_relative
 from telecine_worker.storage.publishing import Publisher
 from telecine_worker.storage.sources import Source, open_source, sha256
-from telecine_worker.storage.staging import Staging, open_staging
+from telecine_worker.storage.staging import Staging, discard_older, open_staging
+from telecine_worker.storage.threads import Threads
 from telecine_worker.tasks import kinds
 from telecine_worker.tasks.plan import Plan, Step
 
@@ -30,9 +29,6 @@ from telecine_worker.tasks.plan import Plan, Step
 VERIFYING_SHARE = 0.05
 UPLOADING_SHARE = 0.03
 PUBLISHING_SHARE = 0.02
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +39,6 @@ class Prepared:
     info: MediaInfo | None
     size_bytes: int
     sha256: str
-
-
-async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run *call* in a thread, always to its end: a cancellation is passed on after it, so that nothing it made is lost."""
-    work = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait({work})
-        raise
 
 
 class Work:
@@ -67,12 +53,14 @@ class Work:
         spec: media_pb2.JobSpec,
         *,
         roots: FileRoots,
+        threads: Threads,
         around: Surroundings,
         meter: Meter,
         on_progress: Callable[[Snapshot], None],
     ) -> None:
         self._spec = spec
         self._roots = roots
+        self._threads = threads
         self._around = around
         self._meter = meter
         self._on_progress = on_progress
@@ -88,7 +76,7 @@ class Work:
         self.enter(Phase.FETCHING)
         kinds.check_inputs(self._spec)
         for name in sorted(self._spec.inputs):
-            await in_thread(self._open_source, name)
+            await self._threads.run(self._open_source, name)
             self.raise_if_stopped()
         fds = [source.fd for source in self._sources.values()]
         names = {_url(source): source.name for source in self._sources.values()}
@@ -115,7 +103,7 @@ class Work:
             raise permanent("OUTPUT_MISSING", "the task writes files, but the spec has no output")
         for expected in plan.artifacts:
             check_relative(expected.path)
-        await in_thread(self._open_staging)
+        await self._threads.run(self._open_staging)
         stages = [_stage(step, plan) for step in plan.steps]
         self._meter.plan([*stages, _VERIFYING, _UPLOADING, _PUBLISHING])
         for step, stage in zip(plan.steps, stages, strict=True):
@@ -145,7 +133,7 @@ class Work:
         self._begin(_UPLOADING)
         prepared = []
         for expected, info in zip(plan.artifacts, infos, strict=True):
-            prepared.append(await in_thread(self._prepare, expected, info, publisher))
+            prepared.append(await self._threads.run(self._prepare, expected, info, publisher))
             self.raise_if_stopped()
         return prepared
 
@@ -170,10 +158,22 @@ class Work:
             raise Stopped
 
     def close(self) -> None:
-        """Close the inputs and remove what is staged. Blocks: for a thread. Safe to repeat."""
-        self._open.close()
+        """Close the inputs; remove what is staged, and what older attempts left. Blocks: for a thread. Safe to repeat.
+
+        Raises OSError where something cannot be removed.
+        """
+        try:
+            self._open.close()
+        finally:
+            self._discard()
+
+    def _discard(self) -> None:
         if self.staging is not None:
             self.staging.discard()
+        elif self._spec.HasField("output"):
+            # Not a place where anything could have been staged: nothing to remove.
+            with suppress(AttemptFailed):
+                discard_older(self._roots, uri=self._spec.output.uri, name=self._around.marker)
 
     @property
     def _staging(self) -> Staging:

@@ -10,6 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import structlog
+
+from telecine_worker.config import WORKER_ID
+
+log = structlog.get_logger(__name__)
+
 
 class WorkDirBusy(Exception):
     """Another worker uses this folder."""
@@ -38,13 +44,16 @@ class WorkDir:
         self._open.close()
 
     def worker_id(self) -> str:
-        """The id kept here; generated the first time."""
+        """The id kept here; made the first time, and where what is kept is no id (a power cut can leave an empty file)."""
         path = self._path / "worker-id"
-        if not path.exists():
-            made = path.with_suffix(".new")
-            made.write_text(f"worker-{uuid.uuid4().hex[:12]}\n")
-            made.replace(path)
-        return path.read_text().strip()
+        if path.exists():
+            kept = path.read_bytes().decode(errors="replace").strip()
+            if WORKER_ID.fullmatch(kept):
+                return kept
+            log.warning("worker id was damaged", path=str(path))
+        made = f"worker-{uuid.uuid4().hex[:12]}"
+        write_durably(path, f"{made}\n".encode())
+        return made
 
     @property
     def journal(self) -> Path:
@@ -55,7 +64,7 @@ class WorkDir:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Put *content* at *path* in one step, on disk when this returns."""
+    """Put *content* at *path* in one step, on disk when this returns. A crash may leave `.NAME.new` beside it."""
     made = path.with_name(f".{path.name}.new")
     with made.open("wb") as file:
         file.write(content)

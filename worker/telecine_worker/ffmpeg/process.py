@@ -88,13 +88,34 @@ class Process:
         self._peak_memory_bytes = 0
         self._ended: asyncio.Future[Exit] = self._loop.create_future()
         self._readers: dict[int, Callable[[bytes], None]] = {}
-        self._pidfd = os.pidfd_open(child.pid)
+        self._pidfd = -1
+        try:
+            self._watch()
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _watch(self) -> None:
+        self._pidfd = os.pidfd_open(self._child.pid)
         self._loop.add_reader(self._pidfd, self._reap)
-        for pipe, take in ((child.stdout, self._take_output), (child.stderr, self._log.feed)):
+        for pipe, take in ((self._child.stdout, self._take_output), (self._child.stderr, self._log.feed)):
             assert pipe is not None  # noqa: S101 - asked for in spawn()
             os.set_blocking(pipe.fileno(), False)
             self._readers[pipe.fileno()] = take
             self._loop.add_reader(pipe.fileno(), self._read, pipe.fileno())
+
+    def _give_up(self) -> None:
+        """The child runs and cannot be watched (no descriptor is left, say): it ends here, and is reaped."""
+        self._signal(signal.SIGKILL)
+        for fd in (self._pidfd, *self._readers):
+            if fd >= 0:
+                self._loop.remove_reader(fd)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        for pipe in (self._child.stdout, self._child.stderr):
+            if pipe is not None:
+                pipe.close()
+        self._child.wait()
 
     @property
     def pid(self) -> int:

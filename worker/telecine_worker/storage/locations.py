@@ -60,7 +60,10 @@ def _normal(root: Path) -> Path:
 
 
 def file_path(uri: str, what: str) -> Path:
-    """The path in a file:// URI. Raises AttemptFailed PATH_NOT_ALLOWED."""
+    """The path in a file:// URI. Raises AttemptFailed PATH_NOT_ALLOWED.
+
+    Names that are no UTF-8 are refused: they could be opened, but no message or result could name them.
+    """
     try:
         split = urlsplit(uri)
     except ValueError:
@@ -74,7 +77,10 @@ def file_path(uri: str, what: str) -> Path:
     raw = unquote_to_bytes(split.path)
     if b"\0" in raw or len(raw) > LONGEST_PATH_BYTES:
         raise _refused(what, f"holds a NUL byte or more than {LONGEST_PATH_BYTES} bytes")
-    text = os.fsdecode(raw)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise _refused(what, "is not UTF-8 after its percent signs are resolved; such a name cannot be told") from None
     if not text.startswith("/"):
         raise _refused(what, "is not absolute")
     names = text.strip("/").split("/") if text.strip("/") else []

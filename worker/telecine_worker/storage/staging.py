@@ -61,27 +61,28 @@ class Staging:
 
         Raises AttemptFailed.
         """
-        token = token_of(self.name)
         try:
             with self._stagings() as folder:
-                for name in os.listdir(folder):  # noqa: PTH208 - by descriptor, not by path
-                    if owner_of(name) == self.owner and token_of(name) < token:
-                        remove_tree(folder, name)
+                _remove_older(folder, self.name)
         except OSError as error:
             raise disk_errors.write_failure(error, "the staging of an older attempt") from error
 
     def discard(self) -> None:
-        """Remove the attempt's folder, and the folder of stagings when it is empty. Safe to repeat."""
+        """Remove the attempt's folder, those of older attempts, and the folder of stagings when it is empty.
+
+        Safe to repeat. Raises OSError where something cannot be removed; it is closed all the same.
+        """
         if self.folder_fd < 0:
             return
-        with contextlib.suppress(FileNotFoundError), self._stagings() as folder:
-            remove_tree(folder, self.name)
-            with contextlib.suppress(OSError):
-                # Not empty, or already gone: another attempt's affair.
-                os.rmdir(STAGING_FOLDER, dir_fd=self.output_fd)
-        os.close(self.folder_fd)
-        os.close(self.output_fd)
-        self.folder_fd = self.output_fd = -1
+        try:
+            with contextlib.suppress(FileNotFoundError), self._stagings() as folder:
+                remove_tree(folder, self.name)
+                _remove_older(folder, self.name)
+                _remove_if_empty(self.output_fd)
+        finally:
+            os.close(self.folder_fd)
+            os.close(self.output_fd)
+            self.folder_fd = self.output_fd = -1
 
     @contextlib.contextmanager
     def _stagings(self) -> Iterator[int]:
@@ -114,6 +115,41 @@ def open_staging(roots: FileRoots, *, uri: str, name: str) -> Staging:
     return Staging(location=location, output_fd=output_fd, folder_fd=folder_fd, name=name)
 
 
+def discard_older(roots: FileRoots, *, uri: str, name: str) -> None:
+    """What discarding the staging *name* does for older ones of its job, for an attempt that never opened a staging.
+
+    Makes nothing. Raises OSError where something cannot be removed, AttemptFailed where *uri* is not allowed.
+    """
+    location = roots.locate(uri, "output")
+    with contextlib.ExitStack() as opened:
+        try:
+            root = _closed_by(opened, location.open_root())
+            output = _closed_by(opened, open_beneath(root, location.parts, os.O_RDONLY | os.O_DIRECTORY))
+            folder = _closed_by(opened, open_beneath(output, (STAGING_FOLDER,), os.O_RDONLY | os.O_DIRECTORY))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        _remove_older(folder, name)
+        _remove_if_empty(output)
+
+
+def _closed_by(opened: contextlib.ExitStack, fd: int) -> int:
+    opened.callback(os.close, fd)
+    return fd
+
+
+def _remove_older(stagings: int, name: str) -> None:
+    """Smaller tokens are always dead: whoever holds one can publish nothing any more."""
+    for other in os.listdir(stagings):
+        if owner_of(other) == owner_of(name) and token_of(other) < token_of(name):
+            remove_tree(stagings, other)
+
+
+def _remove_if_empty(output: int) -> None:
+    with contextlib.suppress(OSError):
+        # Not empty, or already gone: another attempt's affair.
+        os.rmdir(STAGING_FOLDER, dir_fd=output)
+
+
 def _make_folder(output_fd: int, name: str) -> int:
     """Another attempt that ends may remove the folder of stagings just when it is empty: then begin again."""
     for _ in range(_ATTEMPTS):
@@ -130,13 +166,28 @@ def _make_folder(output_fd: int, name: str) -> int:
 
 
 def remove_tree(directory: int, name: str) -> None:
-    """Remove *name* below *directory* with all it holds; links are removed, not followed. Not there: nothing happens."""
-    try:
-        shutil.rmtree(name, dir_fd=directory)
-    except FileNotFoundError:
+    """Remove *name* below *directory* with all it holds; links are removed, not followed. Not there: nothing happens.
+
+    Somebody else may be removing the same; what they were faster with does not end it.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            shutil.rmtree(name, dir_fd=directory)
+        except NotADirectoryError:
+            os.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            if _is_there(directory, name):
+                continue
         return
-    except NotADirectoryError:
-        os.unlink(name, dir_fd=directory)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), name)
+
+
+def _is_there(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def owner_of(staging_name: str) -> str:

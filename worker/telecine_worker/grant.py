@@ -1,0 +1,103 @@
+"""What a grant becomes: a lease with an attempt, or with the failure to make one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+from google.protobuf.message import DecodeError
+from structlog.typing import FilteringBoundLogger
+
+from telecine.v1 import lease_service_pb2 as pb
+from telecine.v1 import media_pb2
+from telecine_worker.attempt import Assignment, Permission, cancel_grace, hard_run_timeout
+from telecine_worker.failure import Failure, FailureKind, internal_error
+from telecine_worker.ffmpeg.process import Usage
+from telecine_worker.ffmpeg.progress import Snapshot
+from telecine_worker.held_lease import HeldLease, RunningAttempt
+from telecine_worker.lease_key import LeaseKey
+from telecine_worker.outcome import Ended, Failed, StopReason
+from telecine_worker.publish_question import PublishQuestion
+
+log = structlog.get_logger(__name__)
+
+# What an attempt may take past its hard limit: to kill, to clean up, to write its outcome.
+ENDING = timedelta(minutes=1)
+
+Send = Callable[..., None]
+
+
+class AttemptFactory(Protocol):
+    """Makes an Attempt: its constructor, with what all attempts of a worker share."""
+
+    def __call__(
+        self,
+        assignment: Assignment,
+        /,
+        *,
+        ask_to_publish: Callable[[], Awaitable[Permission]],
+        on_progress: Callable[[Snapshot], None],
+        log: FilteringBoundLogger,
+    ) -> RunningAttempt: ...
+
+
+class NoAttempt:
+    """In the place of an attempt that could not be made: ends at once, as failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        self._failure = failure
+
+    def stop(self, reason: StopReason, grace: timedelta) -> None:
+        """It ends by itself."""
+
+    async def run(self) -> Ended:
+        """The failure."""
+        return Failed(usage=Usage(), failure=self._failure)
+
+
+def hold(grant: pb.Grant, attempts: AttemptFactory, send: Send) -> HeldLease:
+    """The lease of *grant*, its attempt not begun. Raises nothing: what is wrong with the grant ends its job, with words."""
+    key = LeaseKey.of(grant.lease)
+    question = PublishQuestion(lambda: send(publish_requests=[pb.PublishRequest(lease=key.ref)]))
+
+    def note(snapshot: Snapshot) -> None:
+        lease.note(snapshot)
+
+    longest_run = ENDING
+    try:
+        assignment = _assignment(key, grant)
+        longest_run += hard_run_timeout(assignment.spec.limits) + cancel_grace(assignment.spec.limits)
+        attempt = attempts(assignment, ask_to_publish=question.ask, on_progress=note, log=_log(key, grant))
+    except DecodeError:
+        attempt = NoAttempt(_UNREADABLE)
+    except Exception as error:  # noqa: BLE001 - the supervisor: a defect ends this job and not the worker
+        _log(key, grant).exception("attempt could not be made")
+        attempt = NoAttempt(internal_error(error))
+    lease = HeldLease(key=key, units=grant.units or 1, attempt=attempt, question=question, longest_run=longest_run)
+    return lease
+
+
+_UNREADABLE = Failure(
+    kind=FailureKind.PERMANENT,
+    reason="INTERNAL_ERROR",
+    message="the spec in the grant is no JobSpec: it was damaged on its way from the caller to the worker; submit it again",
+)
+
+
+def _assignment(key: LeaseKey, grant: pb.Grant) -> Assignment:
+    return Assignment(
+        tenant=key.tenant,
+        job_id=key.job_id,
+        token=key.token,
+        attempt=grant.attempt,
+        generation=grant.generation,
+        spec=media_pb2.JobSpec.FromString(grant.spec),
+        staging_name=grant.staging_name,
+    )
+
+
+def _log(key: LeaseKey, grant: pb.Grant) -> FilteringBoundLogger:
+    named: FilteringBoundLogger = log.bind(tenant=key.tenant, job_id=key.job_id, attempt=grant.attempt, token=key.token)
+    return named
