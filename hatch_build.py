@@ -60,7 +60,8 @@ def generate() -> None:
         (package / "py.typed").touch()
         target = ROOT / "protos/gen"
         if target.exists():
-            shutil.rmtree(target)
+            # Aside at once, not file by file: others may be importing from it.
+            target.rename(Path(scratch) / "old")
         made.rename(target)
 
 
@@ -79,4 +80,7 @@ class StubsHook(BuildHookInterface[Any]):
 
 
 if __name__ == "__main__":
-    generate()
+    try:
+        generate()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -37,6 +37,8 @@ class Command:
     argv: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to our own."""
+    without: frozenset[str] = frozenset()
+    """Variables of our own that it does not get."""
     log: Path | None = None
     """The child's standard error goes to the end of this file; None: to ours."""
     keep_open: tuple[int, ...] = ()
@@ -60,18 +62,24 @@ class Child:
 
     @classmethod
     async def start(cls, command: Command) -> Child:
-        """In a session of its own: Ctrl-C on the terminal reaches only us, and we say who ends when."""
+        """In a session of its own: Ctrl-C on the terminal reaches only us, and we say who ends when. Raises OSError."""
+        inherited = {name: value for name, value in os.environ.items() if name not in command.without}
         log = command.log.open("ab", buffering=0) if command.log else None
-        process = await asyncio.create_subprocess_exec(
-            *launched(command.argv),
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=log,
-            env=os.environ | dict(command.environment),
-            pass_fds=command.keep_open,
-            start_new_session=True,
-            limit=_LONGEST_LINE_BYTES,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *launched(command.argv),
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=log,
+                env=inherited | dict(command.environment),
+                pass_fds=command.keep_open,
+                start_new_session=True,
+                limit=_LONGEST_LINE_BYTES,
+            )
+        except OSError:
+            if log:
+                log.close()
+            raise
         if process.stdout is None:
             raise AssertionError("a process that was given a pipe has one")
         return cls(command, process, process.stdout, log)

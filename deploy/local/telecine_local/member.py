@@ -20,8 +20,14 @@ class Member:
     """Owns one child at a time; *until_ready* returns when a new child can be used."""
 
     def __init__(
-        self, command: Callable[[], Command], until_ready: Callable[[Child], Awaitable[None]], *, grace: timedelta
+        self,
+        name: str,
+        command: Callable[[], Command],
+        until_ready: Callable[[Child], Awaitable[None]],
+        *,
+        grace: timedelta,
     ) -> None:
+        self._name = name
         self._command = command
         self._until_ready = until_ready
         self._grace = grace
@@ -34,7 +40,10 @@ class Member:
 
     async def start(self) -> None:
         """Start it and wait until it is ready. Raises StartFailed, and then leaves nothing running."""
-        child = self._child = await Child.start(self._command())
+        try:
+            child = self._child = await Child.start(self._command())
+        except OSError as cannot:
+            raise StartFailed(f"{self._name} cannot be started: {cannot}") from cannot
         try:
             await self._until_ready(child)
         except StartFailed:
@@ -44,7 +53,7 @@ class Member:
     async def keep(self) -> None:
         """Start it again whenever it ends, at first after half a second, then less and less often; until cancelled.
 
-        Does nothing for what was never started.
+        Does nothing for what was never started. A start that fails is said and tried again; anything else is raised.
         """
         pause = FIRST_PAUSE
         clock = asyncio.get_running_loop().time
@@ -61,7 +70,7 @@ class Member:
             except StartFailed as again:
                 say(str(again))
             else:
-                say(f"{self._child.command.name} runs again")
+                say(f"{self._name} runs again")
 
     async def stop(self) -> None:
         """End it, kindly at first."""

@@ -19,9 +19,16 @@ from telecine_local.places import Places
 READY_WITHIN = timedelta(seconds=30)
 # An append-only file of a few gigabytes takes that long to load.
 DATABASE_READY_WITHIN = timedelta(minutes=5)
-WORKER_GRACE = timedelta(seconds=20)
-SCHEDULER_GRACE = timedelta(seconds=10)
+# After SIGTERM: what attempts may go on for before they are given back, and workers before they have to have moved.
+DRAIN = timedelta(seconds=5)
+DRAINING = ["--drain", f"{DRAIN.total_seconds():g}s"]
+# A worker then ends its attempts, waits 5 s for acknowledgements and 2 s for the stream to close; a scheduler closes in 5 s.
+# Whoever is killed before that is charged with a crash.
+WORKER_GRACE = DRAIN + timedelta(seconds=20)
+SCHEDULER_GRACE = DRAIN + timedelta(seconds=10)
 DATABASE_GRACE = timedelta(seconds=10)
+# Settings of one process, which several cannot share: ours are not our workers'.
+NOT_SHARED = frozenset({"TELECINE_WORKER_ID", "TELECINE_WORK_DIR", "TELECINE_METRICS_LISTEN"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +64,8 @@ class Stack:
         self._listen = setup.listen
         self.metrics: dict[str, str] = {}
         """Address of /metrics by the member's name."""
-        self.database = Member(self._database_command, self._database_ready, grace=DATABASE_GRACE)
-        self.scheduler = Member(self._scheduler_command, self._scheduler_ready, grace=SCHEDULER_GRACE)
+        self.database = Member("valkey", self._database_command, self._database_ready, grace=DATABASE_GRACE)
+        self.scheduler = Member("scheduler", self._scheduler_command, self._scheduler_ready, grace=SCHEDULER_GRACE)
         self.workers = [self._worker(number) for number in range(1, setup.workers + 1)]
 
     @property
@@ -67,25 +74,31 @@ class Stack:
         return self._listen
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
         """Everything is ready within, and gone after. Raises StartFailed.
 
-        Members that die within are reported and started again.
+        Members that die within are reported and started again. What is given does that: it goes on until it fails, and whoever
+        depends on the members has to look at it.
         """
-        keepers: list[asyncio.Task[None]] = []
+        keeping: asyncio.Task[None] | None = None
         try:
             await self.database.start()
             await self.scheduler.start()
             starts = await asyncio.gather(*(worker.start() for worker in self.workers), return_exceptions=True)
             for failure in filter(None, starts):
                 raise failure
-            keepers += [asyncio.create_task(member.keep()) for member in self._members()]
-            yield
+            keeping = asyncio.create_task(self._keep(), name="keeping the members running")
+            yield keeping
         finally:
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
+            if keeping is not None:
+                keeping.cancel()
+                await asyncio.wait({keeping})
             await self._stop()
+
+    async def _keep(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for member in self._members():
+                group.create_task(member.keep())
 
     def kill(self) -> None:
         """End everything at once; what was acknowledged is safe."""
@@ -120,7 +133,7 @@ class Stack:
         metrics = self.metrics.get("scheduler", self._setup.metrics_listen)
         return Command(
             name="scheduler",
-            argv=[*self._setup.scheduler, "--listen", self._listen, "--metrics-listen", metrics],
+            argv=[*self._setup.scheduler, "--listen", self._listen, "--metrics-listen", metrics, *DRAINING],
             environment={"TELECINE_REDIS_URL": f"unix://{quote(str(self._places.socket))}", "TELECINE_REFLECTION": "1"},
             log=self._log("scheduler"),
         )
@@ -137,7 +150,8 @@ class Stack:
         def command() -> Command:
             return Command(
                 name=name,
-                argv=[*self._setup.worker, "--metrics-listen", "127.0.0.1:0"],
+                argv=[*self._setup.worker, "--metrics-listen", "127.0.0.1:0", *DRAINING],
+                without=NOT_SHARED,
                 environment={
                     "TELECINE_SCHEDULERS": self._listen,
                     "TELECINE_SLOTS": str(self._setup.slots),
@@ -150,4 +164,4 @@ class Stack:
         async def ready(child: Child) -> None:
             self.metrics[name] = (await child.ready(within=READY_WITHIN))["metrics"]
 
-        return Member(command, ready, grace=WORKER_GRACE)
+        return Member(name, command, ready, grace=WORKER_GRACE)

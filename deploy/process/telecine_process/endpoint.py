@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
@@ -10,9 +11,12 @@ from types import TracebackType
 from typing import Any, Self, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from telecine_process.addresses import Address
+
+log = structlog.get_logger(__name__)
 
 # How soon the thread notices that it should end.
 POLL_SECONDS = 0.05
@@ -20,6 +24,11 @@ POLL_SECONDS = 0.05
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's
+        """A client that breaks off, or is too slow, is not news; anything else is logged as everything is."""
+        if not isinstance(sys.exception(), OSError):
+            log.error("endpoint request failed", exc_info=sys.exception())
 
 
 class _SixServer(_Server):

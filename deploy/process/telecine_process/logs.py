@@ -4,31 +4,47 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 
 import structlog
+from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.processors import ExceptionRenderer, JSONRenderer, TimeStamper, add_log_level
+from structlog.stdlib import ProcessorFormatter, add_logger_name
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import Processor
 
 LEVELS = ("debug", "info", "warning", "error")
 
 
 def configure_logs(level: str) -> None:
-    """Set up structlog for the whole process. Call it once, first thing in main."""
-    terminal = sys.stderr.isatty()
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-    )
+    """Set up logging for the whole process. Call it once, first thing in main.
+
+    Libraries log through the standard library; their records, and Python's warnings, come out like ours. Their INFO lines
+    say nothing an operator needs.
+    """
+    lowest = logging.getLevelNamesMapping()[level.upper()]
+    rendering = _rendering(terminal=sys.stderr.isatty())
+    facts: list[Processor] = [structlog.contextvars.merge_contextvars, add_log_level, TimeStamper(fmt="iso", utc=True)]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *(() if terminal else (structlog.processors.dict_tracebacks,)),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        processors=[*facts, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
+        # Writes a line in one piece: threads may log at once.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # Libraries log through the standard library; grpc's own INFO lines say nothing an operator needs.
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format='{"level": "%(levelname)s", "event": "%(name)s"}'
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[*facts, add_logger_name],
+            processors=[ProcessorFormatter.remove_processors_meta, *rendering],
+        )
     )
+    logging.basicConfig(handlers=[libraries], level=max(lowest, logging.WARNING))
+    logging.captureWarnings(capture=True)
+
+
+def _rendering(*, terminal: bool) -> Sequence[Processor]:
+    """How an event becomes a line. Tracebacks come without the values of variables, which may be secret."""
+    if terminal:
+        return [ConsoleRenderer(exception_formatter=plain_traceback)]
+    return [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), JSONRenderer()]

@@ -37,8 +37,14 @@ async def run_until(stop: asyncio.Event, **parts: Coroutine[Any, Any, None]) -> 
         pass
 
 
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set *stop* when the process is asked to end (SIGTERM, or Ctrl-C)."""
+def stop_on_signals(stop: asyncio.Event, hurry: asyncio.Event | None = None) -> None:
+    """Set *stop* when the process is asked to end (SIGTERM, or Ctrl-C), and *hurry* when it is asked again."""
+
+    def asked() -> None:
+        if stop.is_set() and hurry is not None:
+            hurry.set()
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, asked)

@@ -18,7 +18,7 @@ import redis
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
-from telecine_local.child import Child, Command, StartFailed
+from telecine_local.child import StartFailed
 from telecine_local.places import DirectoryInUse, DirectoryUnusable, Places, open_places
 from telecine_local.session import run_in
 from telecine_local.stack import Setup, Stack
@@ -51,7 +51,7 @@ async def test_everything_is_started_with_its_settings(setup: Setup, places: Pla
     async with stack.running():
         scheduler, worker = await reports.next(), await reports.next()
         assert (scheduler["name"], worker["name"], stack.address) == ("scheduler", "worker", "127.0.0.1:4711")
-        assert scheduler["argv"] == ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+        assert scheduler["argv"] == ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--drain", "5s"]
         assert f"unix://{places.socket}" == scheduler["environment"]["TELECINE_REDIS_URL"]
         expected = {
             "TELECINE_SCHEDULERS": "127.0.0.1:4711",
@@ -82,19 +82,6 @@ async def test_the_stack_ends_in_order(setup: Setup, places: Places, reports: An
     assert [ended(pidfd, within_seconds=0) for pidfd in pidfds] == [True, True]
     for pidfd in pidfds:
         os.close(pidfd)
-
-
-async def test_a_member_that_dies_is_reported_and_started_again(
-    setup: Setup, places: Places, reports: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A killed scheduler comes back at the address it had."""
-    async with Stack(setup, places).running():
-        first, _ = await reports.next(), await reports.next()
-        os.kill(first["pid"], signal.SIGKILL)
-        again = await reports.next()
-    assert (again["name"], again["pid"] != first["pid"]) == ("scheduler", True)
-    assert again["argv"] == ["--listen", "127.0.0.1:4711", "--metrics-listen", "127.0.0.1:4712"]
-    assert "scheduler was ended by SIGKILL" in capsys.readouterr().err
 
 
 async def test_a_killed_database_comes_back_with_its_data(setup: Setup, places: Places, reports: Any) -> None:
@@ -128,12 +115,28 @@ async def test_a_member_that_cannot_start_ends_the_stack(setup: Setup, places: P
     assert not runs(places)
 
 
-async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """The launcher's words are in the log."""
-    log = tmp_path / "log"
-    child = await Child.start(Command(name="worker-1", argv=["/nowhere/telecine-worker"], log=log))
-    assert await child.wait() == 1
-    assert "/nowhere/telecine-worker cannot be started" in log.read_text()
+async def test_a_session_ends_when_its_members_are_kept_no_longer(setup: Setup, places: Places, reports: Any) -> None:
+    """With the reason, with what was begun cleaned up, and with nothing left running."""
+    stack = Stack(setup, places)
+    cleaned = False
+
+    async def work() -> int:
+        nonlocal cleaned
+        # A scheduler that comes back and does not say where it serves is a mistake that trying again does not mend.
+        program = "import signal; print('ready metrics=', flush=True); signal.pause()"
+        stack._setup = dataclasses.replace(setup, scheduler=[sys.executable, "-c", program])
+        assert stack.scheduler.pid
+        os.kill(stack.scheduler.pid, signal.SIGKILL)
+        try:
+            return await asyncio.get_running_loop().create_future()
+        finally:
+            cleaned = True
+
+    async with asyncio.timeout(10):
+        with pytest.raises(ExceptionGroup) as broken:
+            await run_in(stack, work, when_stopped=0)
+    assert [KeyError] == [type(error) for error in broken.value.exceptions]
+    assert (True, False) == (cleaned, runs(places))
 
 
 async def test_sigterm_ends_a_session_with_its_code(setup: Setup, places: Places, reports: Any) -> None:
