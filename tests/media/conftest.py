@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import time
@@ -129,7 +130,12 @@ class Studio:
     snapshots: list[Snapshot] = field(default_factory=list)
     token: int = 1
     tenant: str = "t"
-    job_id: str = "job-1"
+    # Processes are found by it: those of tests that run beside these are not ours.
+    job_id: str = f"job-{os.getpid()}"
+
+    def staging_name(self, token: int) -> str:
+        """Of the attempt with *token*; also the marker of its processes."""
+        return f"{self.tenant}~{self.job_id}~1~{token}"
 
     def spec(self, task: dict[str, Any], inputs: dict[str, Path], **rest: Any) -> media_pb2.JobSpec:
         """A spec from the JSON names of its fields."""
@@ -152,7 +158,7 @@ class Studio:
                 attempt=1,
                 generation=1,
                 spec=spec,
-                staging_name=f"{self.tenant}~{self.job_id}~1~{self.token}",
+                staging_name=self.staging_name(self.token),
             ),
             toolchain=self.toolchain,
             roots=FileRoots(self.roots),

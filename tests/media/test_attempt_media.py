@@ -73,7 +73,7 @@ async def test_a_stopped_attempt_leaves_nothing(studio, long_film, reasons, end)
     """Its end says why, FFmpeg is gone (and was there before), nothing is published and nothing stays staged."""
     attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}))
     task = await begun(studio, attempt)
-    marker = f"t~job-1~1~{studio.token}"
+    marker = studio.staging_name(studio.token)
     assert 1 == len(processes(marker))
     for reason in reasons:
         attempt.stop(reason, GRACE)
@@ -122,7 +122,7 @@ async def test_a_cancelled_task_leaves_nothing(studio, long_film):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [] == processes(f"t~job-1~1~{studio.token}")
+    assert [] == processes(studio.staging_name(studio.token))
     assert [] == studio.left()
 
 
@@ -137,7 +137,7 @@ async def test_ffmpeg_that_stands_still_is_ended(studio, long_film):
     """A stopped FFmpeg makes no progress and uses nothing: after the stall timeout it is a retryable failure."""
     attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}, limits={"stallTimeout": "1s"}))
     task = await begun(studio, attempt)
-    (pid,) = processes(f"t~job-1~1~{studio.token}")
+    (pid,) = processes(studio.staging_name(studio.token))
     os.kill(pid, 19)
     ended = await asyncio.wait_for(task, 10)
     assert isinstance(ended, Failed)
@@ -148,7 +148,7 @@ async def test_ffmpeg_killed_by_somebody_else_is_a_crash(studio, long_film):
     """A signal that was not ours is a crash, with the signal as exit code."""
     attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}))
     task = await begun(studio, attempt)
-    (pid,) = processes(f"t~job-1~1~{studio.token}")
+    (pid,) = processes(studio.staging_name(studio.token))
     os.kill(pid, 9)
     ended = await asyncio.wait_for(task, 10)
     assert isinstance(ended, Failed)
@@ -180,7 +180,8 @@ async def test_nothing_is_visible_before_the_permission(studio, clips):
     attempt = studio.attempt(studio.spec(QUICK, {"main": clips.film(size="64x64", seconds=1)}), refuse)
     ended = await attempt.run()
     assert Cancelled is type(ended)
-    assert [[".telecine", ".telecine/t~job-1~1~2", ".telecine/t~job-1~1~2/out-0.mp4"]] == seen
+    name = studio.staging_name(2)
+    assert [[".telecine", f".telecine/{name}", f".telecine/{name}/out-0.mp4"]] == seen
     assert [] == studio.left()
 
 
@@ -251,15 +252,38 @@ async def test_per_attempt_layout_puts_files_into_a_folder_of_the_attempt(studio
     ended = await studio.succeed(
         QUICK, {"main": film}, output={"uri": studio.output.as_uri(), "layout": "LAYOUT_PER_ATTEMPT"}
     )
-    assert ["t~job-1~1~2", "t~job-1~1~2/o.mp4"] == studio.left()
-    assert "t~job-1~1~2/o.mp4" == ended.artifacts[0].path
-    assert ended.artifacts[0].uri == (studio.output / "t~job-1~1~2/o.mp4").as_uri()
+    name = studio.staging_name(2)
+    assert [name, f"{name}/o.mp4"] == studio.left()
+    assert f"{name}/o.mp4" == ended.artifacts[0].path
+    assert ended.artifacts[0].uri == (studio.output / name / "o.mp4").as_uri()
 
 
 async def test_older_stagings_of_the_job_are_removed(studio, clips):
     """Before it publishes, an attempt removes what older ones staged, and nobody else's."""
-    for name in ("t~job-1~1~1", "t~job-2~1~1", "t~job-1~1~99"):
+    for name in (studio.staging_name(1), "t~other~1~1", studio.staging_name(99)):
         (studio.output / ".telecine" / name).mkdir(parents=True)
         (studio.output / ".telecine" / name / "out-0.mp4").touch()
     await studio.succeed(QUICK, {"main": clips.film(size="64x64", seconds=1)})
-    assert ["t~job-1~1~99", "t~job-2~1~1"] == sorted(path.name for path in (studio.output / ".telecine").iterdir())
+    assert {studio.staging_name(99), "t~other~1~1"} == {path.name for path in (studio.output / ".telecine").iterdir()}
+
+
+@pytest.mark.parametrize("input_name", ["nothing.mp4", "bad.mp4"])
+async def test_an_attempt_that_fails_removes_older_stagings(studio, tmp_path, input_name):
+    """Whatever its end: what a killed attempt of the job staged is gone, though this one never staged anything."""
+    (tmp_path / "bad.mp4").write_bytes(b"no film" * 100)
+    left = studio.output / ".telecine" / studio.staging_name(1)
+    left.mkdir(parents=True)
+    (left / "out-0.mp4").touch()
+    ended = await studio.run(QUICK, {"main": tmp_path / input_name})
+    assert isinstance(ended, Failed)
+    assert [] == studio.left()
+
+
+async def test_a_name_that_is_no_utf8_fails_with_words(studio):
+    """It cannot be told in any message, so it is refused before it could end the worker."""
+    spec = studio.spec(QUICK, {"main": studio.output})
+    spec.inputs["main"].uri = f"file://{studio.roots[1]}/%ff.mp4"
+    ended = await studio.attempt(spec).run()
+    assert isinstance(ended, Failed)
+    assert (FailureKind.PERMANENT, "PATH_NOT_ALLOWED") == (ended.failure.kind, ended.failure.reason)
+    assert ended.failure.message.encode()

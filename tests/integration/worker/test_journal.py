@@ -154,6 +154,22 @@ async def test_a_lease_lost_while_its_outcome_is_written_says_nothing(
     assert (0, []) == (stream.count("outcomes"), bench.journal.unconfirmed)
 
 
+async def test_the_end_of_a_lost_lease_is_not_written(
+    bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to say: not now, and not in a next life."""
+    gate = Gate(monkeypatch)
+    stream = await bench.scheduler.welcomed()
+    stream.grant(lease())
+    await stream.accept()
+    bench.attempts[1].lingers = True
+    stream.rule(lease(), pb.RenewResult.VERDICT_STALE)
+    await bench.until(lambda: bench.attempts[1].stops)
+    bench.attempts[1].end()
+    await bench.until(lambda: bench.holdings.busy == 0)
+    assert (False, []) == (gate.reached.is_set(), names(folder))
+
+
 async def test_an_acknowledgement_that_overtakes_the_disk_counts(
     journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

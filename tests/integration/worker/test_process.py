@@ -100,6 +100,24 @@ async def test_a_childs_memory_is_its_own():
     assert 0 < ended.usage.peak_memory_bytes < 50_000_000
 
 
+@pytest.mark.parametrize("call", ["pidfd_open", "set_blocking"])
+async def test_a_child_that_cannot_be_watched_is_ended(monkeypatch, call):
+    """Started, and then no descriptor was left (or a later step failed): the child is gone, and nothing is left open."""
+    from telecine_worker.ffmpeg import process
+
+    def fail(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    before, marker = descriptors(), f"unwatched-{call}-{os.getpid()}"
+    monkeypatch.setattr(process.os, call, fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        async with running(command("import time; time.sleep(60)", marker), on_output=print, stop=StopOrder()):
+            raise AssertionError
+    assert ([], before) == (processes(marker), descriptors())
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
 async def test_the_environment_is_made_from_nothing(monkeypatch):
     """FFREPORT and the like never reach a child; standard input is empty."""
     monkeypatch.setenv("FFREPORT", "file=/tmp/evil")

@@ -133,8 +133,9 @@ async def test_a_question_without_a_stream_waits_for_one(bench: Bench) -> None:
 
 
 async def test_an_answer_to_the_older_of_two_questions_does_not_count(bench: Bench) -> None:
-    """Two questions of one stream are open: only when both are answered is the newer one."""
+    """Two questions of one stream are open: only when both are answered is the newer one. What came unasked does not count."""
     stream = await begun(bench)
+    stream.decide(lease(), ALLOWED, timedelta(days=1))
     first = ask(bench)
     await stream.publish_request()
     first.cancel()

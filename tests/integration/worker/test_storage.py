@@ -11,10 +11,11 @@ import pytest
 
 from telecine_worker.failure import AttemptFailed, FailureKind
 from telecine_worker.storage import beneath, publishing
+from telecine_worker.storage import staging as staging_module
 from telecine_worker.storage.locations import FileRoots, check_relative
 from telecine_worker.storage.publishing import Publisher, WindowOver
 from telecine_worker.storage.sources import open_source
-from telecine_worker.storage.staging import Staging, open_staging
+from telecine_worker.storage.staging import Staging, discard_older, open_staging
 
 NAME = "t~job~1~7"
 
@@ -93,12 +94,31 @@ def test_what_is_no_regular_file_is_refused_at_once(root):
             "file:///a//b",
             "file:///a/./b",
         ),
-        *("file:///a%00b", "FILE", "concat:/a|/b", "subfile,,:/x", "pipe:0", "data:,x", "file:///" + "a" * 5000),
+        *(
+            "file:///a%00b",
+            "file:///a%ffb",
+            "file:///a%ed%a0%80b",
+            "FILE",
+            "concat:/a|/b",
+            "subfile,,:/x",
+            "pipe:0",
+            "data:,x",
+            "file:///" + "a" * 5000,
+        ),
     ],
 )
 def test_a_uri_that_is_no_plain_file_is_refused(root, uri):
-    """Other schemes, hosts, queries, fragments, empty and dotted parts, NUL."""
+    """Other schemes, hosts, queries, fragments, empty and dotted parts, NUL, and what no message could name: no UTF-8."""
     assert (FailureKind.PERMANENT, "PATH_NOT_ALLOWED") == refusal(root, uri)
+
+
+def test_a_name_that_cannot_be_told_is_refused(root):
+    """A file whose name is no UTF-8 could be opened, but no message could name it: the refusal itself is plain text."""
+    (Path(os.fsdecode(bytes(root) + b"/a\xff.mp4"))).touch()
+    with pytest.raises(AttemptFailed, match="UTF-8") as error:
+        open_source(FileRoots([root]), name="main", uri=f"file://{root}/a%ff.mp4")
+    assert "PATH_NOT_ALLOWED" == error.value.failure.reason
+    assert error.value.failure.message.encode()
 
 
 def test_without_roots_everything_is_refused(root):
@@ -175,6 +195,60 @@ def test_discarding_removes_what_is_its_own(root, staging):
     first.discard()
     assert ["t~job~1~8"] == [path.name for path in (root / "new/out/.telecine").iterdir()]
     second.discard()
+
+
+def test_discarding_removes_what_older_attempts_left(root, staging):
+    """A killed attempt cannot clean up. Smaller tokens of the same job are dead; newer ones, and other jobs', are not."""
+    folder = root / "new/out/.telecine"
+    for name in ("t~job~1~3", "t~job~1~99", "t~other~1~3"):
+        (folder / name).mkdir()
+        (folder / name / "out-0.mp4").touch()
+    staging.discard()
+    assert ["t~job~1~99", "t~other~1~3"] == sorted(path.name for path in folder.iterdir())
+
+
+def test_an_attempt_that_never_staged_removes_older_stagings(root, staging):
+    """And makes nothing where there is nothing."""
+    roots, uri = FileRoots([root]), f"file://{root}/new/out"
+    discard_older(roots, uri=uri, name="t~job~1~7")
+    assert [NAME] == [path.name for path in (root / "new/out/.telecine").iterdir()]
+    discard_older(roots, uri=uri, name="t~job~1~8")
+    assert [] == list((root / "new/out").iterdir())
+    discard_older(roots, uri=f"file://{root}/no/where", name="t~job~1~8")
+    assert not (root / "no").exists()
+
+
+def test_what_cannot_be_removed_is_closed_all_the_same(root, staging, monkeypatch):
+    """Discarding raises, and no descriptor is left open."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr(staging_module.shutil, "rmtree", refuse)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(PermissionError):
+        staging.discard()
+    assert before - 2 == len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_two_may_remove_the_same_tree(root, monkeypatch):
+    """What the other one was faster with does not keep the rest from being removed."""
+    tree = root / "tree"
+    (tree / "a").mkdir(parents=True)
+    (tree / "b").touch()
+    unlink, was_faster = os.unlink, []
+
+    def overtaken(path: str, *, dir_fd: int | None = None) -> None:
+        if not was_faster:
+            was_faster.append(path)
+            unlink(path, dir_fd=dir_fd)
+        unlink(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(staging_module.os, "unlink", overtaken)
+    directory = os.open(root, os.O_RDONLY)
+    staging_module.remove_tree(directory, "tree")
+    os.close(directory)
+    assert (["b"], False) == (was_faster, tree.exists())
 
 
 def test_stagings_that_come_and_go_do_not_disturb_each_other(root):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 
 import pytest
 
 from telecine.v1 import job_pb2
+from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker import convert
 from telecine_worker.failure import Failure, FailureKind
+from telecine_worker.ffmpeg.media_info import SubtitleStream
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
-from telecine_worker.outcome import Artifact, Succeeded
+from telecine_worker.outcome import Abandoned, Artifact, Cancelled, Failed, Returned, Succeeded
 
 
 @pytest.mark.parametrize("kind", FailureKind)
@@ -84,3 +87,60 @@ def test_a_result_carries_artifacts_and_inputs(film):
     assert not message.inputs["main"].HasField("duration")
     assert not message.inputs["main"].video_streams[0].HasField("frame_rate")
     assert {"x": 1.0} == dict(message.measurements)
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (Fraction(30000, 1001), (30000, 1001)),
+        (Fraction(1, 3_000_000), None),  # the nearest small fraction is 0
+        (Fraction(2**31, 1), None),
+        (Fraction(10**12 + 1, 10**12), (1, 1)),
+    ],
+)
+def test_a_frame_rate_that_does_not_fit_is_unknown(film, rate, expected):
+    """The contract wants both terms positive and below 2^31; a message that breaks it would be refused for ever."""
+    message = convert.media_info(replace(film, video=(replace(film.video[0], frame_rate=rate),)))
+    video = message.video_streams[0]
+    found = (video.frame_rate.numerator, video.frame_rate.denominator) if video.HasField("frame_rate") else None
+    assert expected == found
+
+
+def test_numbers_beyond_the_fields_are_cut_to_them(film):
+    """A sample aspect ratio of 2000000:1 makes pictures billions wide; what a file says is never an exception."""
+    huge = 10**30
+    video = replace(film.video[0], width_px=3_840_000_000, height_px=huge, frame_count=huge)
+    audio = replace(film.audio[0], sample_rate_hz=huge, channel_count=huge, language="x" * 10_000_000)
+    subtitle = SubtitleStream(index=huge, codec="srt", language="y" * 10_000_000)
+    info = replace(film, video=(video,), audio=(audio,), subtitles=(subtitle,), size_bytes=huge, bitrate_bps=huge)
+    message = convert.media_info(info)
+    seen = message.video_streams[0]
+    assert [2**31 - 1, 2**31 - 1, 2**63 - 1] == [seen.width_px, seen.height_px, seen.frame_count]
+    assert 2**31 - 1 == message.audio_streams[0].sample_rate_hz == message.subtitle_streams[0].index
+    assert 2**63 - 1 == message.size_bytes == message.bitrate_bps
+    assert message.ByteSize() < 1000
+
+
+def test_numbers_of_progress_are_cut_to_the_fields():
+    """FFmpeg has been seen to report anything."""
+    message = convert.progress(Snapshot(phase=Phase.ENCODING, frame_count=10**30, output_size_bytes=10**30))
+    assert 2**63 - 1 == message.frame_count == message.output_size_bytes
+
+
+@pytest.mark.parametrize(
+    ("ended", "kind"),
+    [
+        (Succeeded(usage=Usage(), artifacts=(), inputs={}), "succeeded"),
+        (Failed(usage=Usage(), failure=Failure(kind=FailureKind.CRASH, reason="R", message="m")), "failed"),
+        (Returned(usage=Usage(), reason="DRAINING"), "returned"),
+        (Cancelled(usage=Usage()), "cancelled"),
+    ],
+)
+def test_every_end_is_an_outcome(ended, kind):
+    """With the lease and the cost; but of a lost lease nothing is said."""
+    usage = Usage(cpu=timedelta(seconds=1.5), peak_memory_bytes=7)
+    ref = pb.LeaseRef(tenant="a", job_id="j", token=3)
+    message = convert.outcome(ref, replace(ended, usage=usage))
+    assert (ref, kind, 7) == (message.lease, message.WhichOneof("kind"), message.peak_memory_bytes)
+    assert timedelta(seconds=1.5) == message.cpu_duration.ToTimedelta()
+    assert convert.outcome(ref, Abandoned(usage=usage)) is None

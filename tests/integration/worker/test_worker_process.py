@@ -1,0 +1,153 @@
+"""The worker as a process, with its signals and exit codes, against a scheduler that the test scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from support.ffmpeg_under_test import toolchain_under_test
+from support.scripted_scheduler import ScriptedScheduler, ScriptedStream
+from support.worker_bench import lease
+from telecine.v1 import media_pb2
+
+# In the place of FFmpeg: an attempt that goes on until it is stopped.
+LASTING = """
+import asyncio, os
+from telecine_worker import app
+from telecine_worker.ffmpeg.process import Usage
+from telecine_worker.outcome import Returned
+
+class Lasting:
+    def __init__(self, assignment, **_):
+        self._stopped = asyncio.Event()
+    def stop(self, reason, grace):
+        self._stopped.set()
+    async def run(self):
+        await self._stopped.wait()
+        return Returned(usage=Usage(), reason="DRAINING")
+
+app.Attempt = Lasting
+"""
+# A real attempt whose input lies in a file system that is gone.
+HANGING = """
+import threading
+from datetime import timedelta
+from telecine_worker import app, work
+app.ENDING = timedelta(seconds=0.3)
+work.open_source = lambda *_, **__: threading.Event().wait()
+"""
+CRASHING = """
+from telecine_worker import app
+async def crash(self):
+    raise LookupError("boom")
+app.Worker.run = crash
+"""
+MAIN = "from telecine_worker.__main__ import main; main()"
+
+Start = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
+
+
+@pytest.fixture
+def start(scheduler: ScriptedScheduler, tmp_path: Path) -> Start:
+    """Starts a worker whose program begins with *prepare*; ends it, whatever has become of it."""
+
+    @asynccontextmanager
+    async def started(prepare: str = "", *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        tools = toolchain_under_test()
+        settings = {
+            "TELECINE_SCHEDULERS": str(scheduler.address), "TELECINE_WORK_DIR": str(tmp_path / "work"),
+            "TELECINE_METRICS_LISTEN": "127.0.0.1:0", "TELECINE_FFMPEG": str(tools.ffmpeg),
+            "TELECINE_FFPROBE": str(tools.ffprobe), "TELECINE_FILE_ROOTS": str(tmp_path),
+        }  # fmt: skip
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", prepare + MAIN, *arguments, env=os.environ | settings,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    return started
+
+
+async def working(scheduler: ScriptedScheduler) -> ScriptedStream:
+    """A stream whose worker runs one attempt."""
+    stream = await scheduler.welcomed()
+    spec = media_pb2.JobSpec(inputs={"main": media_pb2.Input(uri="file:///in.mp4")})
+    spec.task.transcode.input = "main"
+    spec.task.transcode.path = "out.mp4"
+    stream.grant(lease(), spec=spec.SerializeToString())
+    await stream.accept()
+    return stream
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
+    """Its exit code and what it said on standard error."""
+    async with asyncio.timeout(15):
+        _, said = await process.communicate()
+    return process.returncode, said.decode()
+
+
+async def test_no_common_protocol_ends_it_with_words(scheduler: ScriptedScheduler, start: Start) -> None:
+    """Exit code 2: starting it again as it is would not help."""
+    async with start() as process:
+        stream = await scheduler.stream()
+        await stream.fail(grpc.StatusCode.FAILED_PRECONDITION, "UNSUPPORTED_PROTOCOL")
+        code, said = await ended(process)
+    assert (2, True) == (code, "telecine-worker: scripted UNSUPPORTED_PROTOCOL" in said)
+
+
+async def test_sigterm_waits_for_attempts(scheduler: ScriptedScheduler, start: Start) -> None:
+    """The first signal begins a patient drain: credit 0, and the attempt goes on."""
+    async with start(LASTING, "--drain", "1m") as process:
+        stream = await working(scheduler)
+        process.send_signal(signal.SIGTERM)
+        assert 1 == await stream.credit()
+        assert 0 == stream.count("outcomes")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_the_patience(scheduler: ScriptedScheduler, start: Start, number: int) -> None:
+    """The attempt is returned at once, Bye is the last word, and the exit code 0."""
+    async with start(LASTING, "--drain", "10m") as process:
+        stream = await working(scheduler)
+        process.send_signal(signal.SIGTERM)
+        await stream.credit()
+        process.send_signal(number)
+        outcome = await stream.outcome()
+        stream.acknowledge(outcome.lease)
+        await stream.bye()
+        await stream.close()
+        code, _ = await ended(process)
+    assert ("returned", 0) == (outcome.WhichOneof("kind"), code)
+
+
+async def test_what_hangs_does_not_keep_the_process(scheduler: ScriptedScheduler, start: Start) -> None:
+    """An attempt in a file system that does not answer: the process ends all the same, and says that it was not clean."""
+    async with start(HANGING, "--drain", "0s") as process:
+        stream = await working(scheduler)
+        process.send_signal(signal.SIGTERM)
+        await stream.bye()
+        code, said = await ended(process)
+    assert (1, True) == (code, "worker ends with an attempt that hangs" in said)
+
+
+async def test_a_crash_is_one_line_of_the_log(start: Start) -> None:
+    """Exit code 1, JSON with the traceback, and nothing drawn around it."""
+    async with start(CRASHING) as process:
+        code, said = await ended(process)
+    (line,) = said.splitlines()
+    assert (1, "worker crashed", "error") == (code, json.loads(line)["event"], json.loads(line)["level"])
+    assert "boom" in line

@@ -1,0 +1,57 @@
+"""The worker's settings: what cannot be is refused with words, before anything starts."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telecine_process.addresses import Address
+from telecine_process.durations import parse_duration
+from telecine_worker import app, lease_stream
+from telecine_worker.__main__ import serve
+from telecine_worker.config import Config, ConfigError
+
+KUBERNETES_PATIENCE = timedelta(seconds=30)
+
+
+def config(**changes: Any) -> Config:
+    fields: dict[str, Any] = {
+        "schedulers": (Address(host="h", port=1),), "worker_id": "", "slots": 1, "queues": ("default",),
+        "capabilities": (), "file_roots": (), "work_dir": Path("/w"), "metrics_listen": Address(host="h", port=0),
+        "ffmpeg": None, "ffprobe": None, "drain": timedelta(0),
+    }  # fmt: skip
+    return Config(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"queues": ("default", "a", "default")}, "TELECINE_QUEUES names default more than once"),
+        ({"queues": tuple(f"q{number}" for number in range(65))}, "at most 64"),
+        ({"capabilities": tuple(f"c{number}" for number in range(1025))}, "at most 1024"),
+        ({"capabilities": ("a", "a")}, "TELECINE_CAPABILITIES names a more than once"),
+        ({"queues": ()}, "at least one queue"),
+        ({"slots": 4097}, "1 to 4096"),
+        ({"worker_id": "a b"}, "TELECINE_WORKER_ID"),
+    ],
+)
+def test_what_a_hello_could_not_say_is_refused(changes: dict[str, Any], words: str) -> None:
+    """A scheduler would refuse the Hello, again and again."""
+    with pytest.raises(ConfigError, match=words):
+        config(**changes)
+
+
+def test_as_much_as_a_hello_may_say_is_taken() -> None:
+    """The limits themselves are allowed."""
+    queues = tuple(f"q{number}" for number in range(64))
+    assert queues == config(queues=queues).queues
+
+
+def test_a_stop_takes_less_than_kubernetes_waits() -> None:
+    """With the default of TELECINE_DRAIN everything has ended within the 30 s before SIGKILL."""
+    drain = parse_duration(inspect.signature(serve).parameters["drain"].default)
+    assert drain + app.ENDING + timedelta(seconds=lease_stream.CLOSE_SECONDS) < KUBERNETES_PATIENCE
