@@ -136,6 +136,8 @@ async def test_an_answer_to_the_older_of_two_questions_does_not_count(bench: Ben
     """Two questions of one stream are open: only when both are answered is the newer one. What came unasked does not count."""
     stream = await begun(bench)
     stream.decide(lease(), ALLOWED, timedelta(days=1))
+    stream.grant(lease("between", 3))
+    await stream.accept()
     first = ask(bench)
     await stream.publish_request()
     first.cancel()
