@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from datetime import timedelta
 
 import pytest
@@ -77,3 +79,14 @@ def test_looking_at_a_real_process():
     assert found is not None
     assert found.moved_bytes > 0
     assert limits.activity(2**22 + 1) is None
+
+
+def test_a_process_that_has_ended_is_no_error() -> None:
+    """Between its end and its reaping an ordinary user may not read all of it; root may."""
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    found = limits.activity(child.pid)
+    child.wait()
+
+    assert (found is None) == (os.geteuid() != 0)

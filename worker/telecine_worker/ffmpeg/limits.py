@@ -35,7 +35,8 @@ def activity(pid: int) -> Activity | None:
             fields = file.read().rpartition(b")")[2].split()
         with open(f"/proc/{pid}/io", "rb") as file:  # noqa: PTH123
             moved = [int(line.split()[1]) for line in file if line.startswith((b"rchar", b"wchar"))]
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        # To all but root, the io of a process that has ended and is not reaped yet is forbidden.
         return None
     return Activity(int(fields[11]) + int(fields[12]), sum(moved))
 
