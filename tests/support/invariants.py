@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterator
 
 import redis
 
 from telecine_scheduler.store.keys import prefix
 
 P = prefix().encode()
+# A record by its fields, and all of them by name.
+Record = dict[bytes, bytes]
+FINAL = (b"S", b"F", b"X")
 HOME = {"W": "due", "Q": "ready", "L": "lease", "R": "lease", "C": "lease", "S": "ret", "F": "ret", "X": "ret"}
 
 
@@ -31,10 +36,10 @@ class Keyspace:
         jobs = {name: self._client.hgetall(key) for name, key in self.keys("j").items()}
         return [
             *self._homes(jobs), *self._ready_sets(jobs), *self._tenants(jobs), *self._counts(jobs), *self._workers(jobs),
-            *self._records(jobs),
+            *self._records(jobs), *self._indexes(jobs), *self._limits(jobs), *self._tombstones(jobs), *self._listed_workers(),
         ]  # fmt: skip
 
-    def _homes(self, jobs: dict[bytes, dict[bytes, bytes]]) -> list[str]:
+    def _homes(self, jobs: dict[bytes, Record]) -> list[str]:
         """I4, I10: every job is in exactly the one home of its state."""
         homes: dict[bytes, list[str]] = {name: [] for name in jobs}
         for timer in ("due", "lease", "ret"):
@@ -51,7 +56,7 @@ class Keyspace:
                 wrong.append(f"I4: {name!r} in {jobs.get(name, {}).get(b'st')} is in {found}, not in {expected}")
         return wrong
 
-    def _ready_sets(self, jobs: dict[bytes, dict[bytes, bytes]]) -> list[str]:
+    def _ready_sets(self, jobs: dict[bytes, Record]) -> list[str]:
         """Scores are sequence plus penalty, and the ages know the same jobs."""
         wrong = []
         ages: dict[bytes, set[bytes]] = {}
@@ -68,7 +73,7 @@ class Keyspace:
                 wrong.append(f"ages of class {klass!r} differ from its ready sets")
         return wrong + [f"class {klass!r} has ready jobs and no ages" for klass in ages]
 
-    def _tenants(self, jobs: dict[bytes, dict[bytes, bytes]]) -> list[str]:
+    def _tenants(self, jobs: dict[bytes, Record]) -> list[str]:
         """I5: a tenant is in the fair index of exactly the classes where it has ready jobs."""
         ready = {tuple(suffix.split(b":", 1)) for suffix in self.keys("rdy")}
         fair = {(k, tenant) for k, key in self.keys("fair").items() for tenant in self.scores(key)}
@@ -76,10 +81,10 @@ class Keyspace:
         wrong = [f"I5: {pair} ready and fair differ" for pair in ready ^ fair]
         return wrong + [f"I5: {pair} ready and noted classes differ" for pair in ready ^ noted]
 
-    def _counts(self, jobs: dict[bytes, dict[bytes, bytes]]) -> list[str]:
+    def _counts(self, jobs: dict[bytes, Record]) -> list[str]:
         """Counters say what is there."""
         states = Counter(record[b"st"] for record in jobs.values())
-        unfinished = {name: record for name, record in jobs.items() if record[b"st"] not in (b"S", b"F", b"X")}
+        unfinished = {name: record for name, record in jobs.items() if record[b"st"] not in FINAL}
         classes = Counter(record[b"cl"] for record in unfinished.values())
         by_tenant = Counter((name.split(b":")[0], record[b"cl"]) for name, record in unfinished.items())
         queued = Counter(name.split(b":")[0] for name, record in jobs.items() if record[b"st"] in (b"W", b"Q", b"L"))
@@ -91,13 +96,18 @@ class Keyspace:
                 for tenant, key in self.keys("tcl").items()
                 for klass, count in self._numbers(key).items()
             },
-            "queued": {
-                tenant: int(self._client.hget(key, "q") or 0)
-                for tenant, key in self.keys("t").items()
-                if int(self._client.hget(key, "q") or 0)
-            },
+            "tenants": {tenant: self._client.hgetall(key) for tenant, key in self.keys("n").items()},
         }
-        expected = {"states": states, "classes": classes, "tenant classes": by_tenant, "queued": queued}
+        by_state: dict[bytes, Counter[bytes]] = {tenant: Counter({b"q": number}) for tenant, number in queued.items()}
+        for name, record in jobs.items():
+            field = record.get(b"qu", b"default") + b"|" + public(record)
+            by_state.setdefault(name.split(b":")[0], Counter())[field] += 1
+        # Compared as they are kept: a counter that is 0 is not.
+        tenants = {
+            tenant: {field: str(number).encode() for field, number in fields.items()}
+            for tenant, fields in by_state.items()
+        }
+        expected = {"states": states, "classes": classes, "tenant classes": by_tenant, "tenants": tenants}
         return [
             f"{what}: counted {found[what]}, are {dict(expected[what])}"
             for what in found
@@ -107,13 +117,13 @@ class Keyspace:
     def _numbers(self, key: bytes) -> dict[bytes, int]:
         return {field: int(value) for field, value in self._client.hgetall(key).items() if int(value)}
 
-    def _workers(self, jobs: dict[bytes, dict[bytes, bytes]]) -> list[str]:
+    def _workers(self, jobs: dict[bytes, Record]) -> list[str]:
         """A worker's set holds exactly the jobs leased to it."""
         leased = {(record[b"wk"], name) for name, record in jobs.items() if record[b"st"] in (b"L", b"R", b"C")}
         held = {(worker, name) for worker, key in self.keys("wl").items() for name in self._client.smembers(key)}
         return [f"lease sets: {pair}" for pair in leased ^ held]
 
-    def _records(self, jobs: dict[bytes, dict[bytes, bytes]]) -> list[str]:
+    def _records(self, jobs: dict[bytes, Record]) -> list[str]:
         """Records stay small, nothing outlives its record, and no revision is ahead of the clock."""
         wrong = []
         for kind in ("s", "x", "h", "a"):
@@ -126,11 +136,77 @@ class Keyspace:
         for name, record in jobs.items():
             if int(record[b"rv"]) > clock:
                 wrong.append(f"I7: {name!r} has a revision ahead of the clock")
-            if record[b"st"] not in (b"S", b"F", b"X") and record[b"cl"] not in classes:
+            if record[b"st"] not in FINAL and record[b"cl"] not in classes:
                 wrong.append(f"{name!r} is of a class that is not there")
             if b"pb" in record and record[b"st"] != b"R":
                 wrong.append(f"{name!r} publishes and does not run")
-            if b"wr" in record and record[b"st"] not in (b"W", b"X"):
-                wrong.append(f"{name!r} says why it waits, and does not")
+            if (b"wr" in record) != (record[b"st"] == b"W"):
+                wrong.append(f"{name!r} in {record[b'st']!r} waits, and says not why, or the other way round")
+            if (b"et" in record) != (record[b"st"] in FINAL):
+                wrong.append(f"{name!r} in {record[b'st']!r} has ended, and says not when, or the other way round")
+            if (b"av" in record) != (b"au" in record):
+                wrong.append(f"{name!r} avoids a worker, and says not until when, or the other way round")
             wrong += [f"{name!r} {field!r} is long" for field, value in record.items() if len(value) > 64]
         return wrong
+
+    def _indexes(self, jobs: dict[bytes, Record]) -> list[str]:
+        """I4: every job is listed under the state that callers see and under its labels, and nowhere else."""
+        states = {
+            (suffix, job_id): score
+            for suffix, key in self.keys("ix").items()
+            for job_id, score in self.scores(key).items()
+        }
+        labels = {
+            (suffix, job_id): score
+            for suffix, key in self.keys("il").items()
+            for job_id, score in self.scores(key).items()
+        }
+        expected_states, expected_labels = {}, {}
+        for name, record in jobs.items():
+            tenant, job_id = name.split(b":", 1)
+            created = float(record[b"ct"])
+            expected_states[(tenant + b":" + public(record), job_id)] = created
+            for label in self._labels(name):
+                expected_labels[(tenant + b":" + label, job_id)] = created
+        wrong = [f"I4: index of states: {entry}" for entry in states.items() ^ expected_states.items()]
+        return wrong + [f"I4: index of labels: {entry}" for entry in labels.items() ^ expected_labels.items()]
+
+    def _labels(self, name: bytes) -> Iterator[bytes]:
+        text = self._client.hget(P + b"x:" + name, "l")
+        for key, value in (json.loads(text) if text else {}).items():
+            yield f"{key}={value}".encode()
+
+    def _limits(self, jobs: dict[bytes, Record]) -> list[str]:
+        """I10: an unfinished job with a limit that can still end it has a timer for it, and no other has."""
+        timers = self.scores(P + b"dl").keys()
+        wrong = [f"I4: {name!r} has a timer of limits and no record" for name in timers - jobs.keys()]
+        for name, record in jobs.items():
+            queue, total, *_ = record.get(b"lm", b"|||").split(b"|")
+            begun = record.get(b"at", b"0") != b"0"
+            # Of a later generation the record does not say whether it was begun.
+            unsure = bool(queue) and not total and b"gn" in record and record[b"st"] in (b"W", b"Q", b"L")
+            waits_for_start = bool(queue) and not begun and record[b"st"] in (b"W", b"Q", b"L")
+            timed = record[b"st"] in (b"W", b"Q", b"L", b"R") and (bool(total) or waits_for_start)
+            if not unsure and timed != (name in timers):
+                wrong.append(
+                    f"I10: {name!r} in {record[b'st']!r} with limits {record.get(b'lm')!r}: timer {name in timers}"
+                )
+        return wrong
+
+    def _tombstones(self, jobs: dict[bytes, Record]) -> list[str]:
+        """An id is taken by a job or by the tombstone of one, not by both."""
+        now = int(self._client.hget(P + b"meta", "clock") or 0)
+        tombstones = {name for name, until in self.scores(P + b"tomb").items() if until > now}
+        return [f"{name!r} is deleted and there" for name in tombstones & jobs.keys()]
+
+    def _listed_workers(self) -> list[str]:
+        """What a worker offers is kept exactly while it is listed, and only workers with a stream are."""
+        listed, offers = set(self.scores(P + b"workers")), self.keys("wo").keys()
+        wrong = [f"worker {name!r} is listed without an offer, or has one and is not" for name in listed ^ offers]
+        gone = {name for name in listed if self._client.hget(P + b"w:" + name, "up") != b"1"}
+        return wrong + [f"worker {name!r} is listed and has no stream" for name in gone]
+
+
+def public(record: Record) -> bytes:
+    """The state as callers see it."""
+    return b"Q" if record[b"st"] == b"L" else record[b"st"]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import redis
 
+from telecine_scheduler.domain.admission import Admission
 from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, Job, JobName, JobState
 from telecine_scheduler.domain.lease import Acknowledgement, Grant, Lease, Report, StreamId, Times
-from telecine_scheduler.domain.submission import JobClass, Submission
+from telecine_scheduler.domain.reply import DeleteReply, RegisterReply, RetryReply
+from telecine_scheduler.domain.submission import JobClass, Limits, Submission
 from telecine_scheduler.store.classes import ClassTable
 from telecine_scheduler.store.job_store import JobStore
 from telecine_scheduler.store.keys import prefix
 
 WORKER = StreamId(worker_id="w1", session_id="s1", epoch=1)
+# What a worker has after a limit before the store ends the attempt: the grace, and time for its answer.
+SLACK = timedelta(seconds=10 + 15)
 DEFAULT_CLASS = JobClass(queue="default", units=1, requirements=frozenset())
 
 
@@ -38,10 +42,23 @@ class Bench:
     client: redis.Redis
     classes: ClassTable
     times: Times
+    # Of jobs that say none.
+    limits: Limits = field(default_factory=Limits)
 
     async def submit(self, job_id: str = "job", **changes: object) -> Job:
-        job, _ = await self.store.submit(a_job(job_id, **changes), dispatches=False)  # type: ignore[arg-type]
+        asked = {"limits": self.limits} | changes
+        job, _ = await self.store.submit(a_job(job_id, **asked), dispatches=False)  # type: ignore[arg-type]
         return job
+
+    def admit(self, **admission: int) -> None:
+        """Admit by other limits from here on; none where none are said."""
+        self.store._admission = Admission(**admission)  # type: ignore[arg-type]
+
+    async def connect(self, worker_id: str, session_id: str = "") -> StreamId:
+        """Another worker's stream, of a process of its own."""
+        stream = StreamId(worker_id=worker_id, session_id=session_id or f"{worker_id}-s1", epoch=1)
+        assert RegisterReply.OK is await self.store.register(stream)
+        return stream
 
     async def dispatch(self, stream: StreamId = WORKER, free: int = 1) -> list[Grant]:
         await self.classes.refresh()
@@ -74,13 +91,40 @@ class Bench:
     async def give_back(self, lease: Lease) -> Acknowledgement:
         return await self.store.finish(Report(lease=lease, outcome=AttemptOutcome.RETURNED, value=b"returned"))
 
+    async def refuse(self, stream: StreamId = WORKER, reason: str = "UNSUPPORTED", free: int = 1) -> list[str]:
+        """Refuse what is granted; the ids."""
+        grants = await self.dispatch(stream, free)
+        for grant in grants:
+            await self.store.accept(grant.lease, refusal=reason)
+        return [grant.lease.name.job_id for grant in grants]
+
+    async def retry(self, job_id: str = "job", expected: int = 0) -> tuple[RetryReply, Job | None]:
+        return await self.store.retry(a_job(job_id), expected_generation=expected)
+
+    async def delete(self, job_id: str = "job") -> DeleteReply:
+        return await self.store.delete(a_job(job_id).name)
+
+    async def find(self, job_id: str = "job", tenant: str = "default") -> Job | None:
+        return await self.store.get(JobName(tenant=tenant, job_id=job_id), full=True)
+
     async def job(self, job_id: str = "job", tenant: str = "default") -> Job:
-        job = await self.store.get(JobName(tenant=tenant, job_id=job_id), full=True)
+        job = await self.find(job_id, tenant)
         assert job is not None
         return job
 
     async def state(self, job_id: str = "job") -> JobState:
         return (await self.job(job_id)).state
+
+    async def keep(self, lease: Lease, by: timedelta) -> None:
+        """Let time go by while the lease's worker renews it and schedulers sweep."""
+        sequence = 0
+        while by > timedelta():
+            step = min(by, timedelta(seconds=20))
+            self.advance(step)
+            sequence += 1
+            await self.store.renew(lease, sequence=sequence, progress=b"")
+            await self.store.sweep()
+            by -= step
 
     def advance(self, by: timedelta) -> None:
         """Move the store's clock, as though schedulers had swept all the while."""
@@ -158,6 +202,17 @@ async def _expire(bench: Bench, _: Lease) -> object:
     return await bench.store.sweep()
 
 
+async def _pass_by(bench: Bench, by: timedelta) -> object:
+    """Time goes by."""
+    bench.advance(by)
+    return await bench.store.sweep()
+
+
+async def _renew_late(bench: Bench, lease: Lease) -> object:
+    bench.advance(timedelta(seconds=27))
+    return await bench.store.renew(lease, sequence=1, progress=b"")
+
+
 async def _stale(bench: Bench, lease: Lease) -> object:
     """Everything a worker may say, with a token that is not the lease's."""
     wrong = replace(lease, token=lease.token + 1)
@@ -181,7 +236,22 @@ ACTIONS: dict[str, Callable[[Bench, Lease], Awaitable[object]]] = {
     "crash": lambda bench, lease: bench.fail(lease, FailureKind.CRASH),
     "give_back": lambda bench, lease: bench.give_back(lease),
     "cancel": lambda bench, lease: bench.store.cancel(lease.name, reason="no more"),
+    "retry": lambda bench, _: bench.retry(expected=1),
+    "delete": lambda bench, _: bench.delete(),
     "expire": _expire,
+    "queue_over": lambda bench, _: _pass_by(bench, timedelta(seconds=4, milliseconds=100)),
+    "total_over": lambda bench, _: _pass_by(bench, timedelta(seconds=4, milliseconds=100)),
+    "total_overrun": lambda bench, _: _pass_by(bench, timedelta(seconds=29, milliseconds=500)),
+    "run_overrun": _renew_late,
     "reclaim": lambda bench, _: bench.store.reclaim(WORKER, []),
     "stale": _stale,
+}
+
+# The limits that jobs have for these actions. All are over before a lease (30 s) runs out, with the grace (10 s) and what is
+# left for a worker's answer (15 s).
+LIMITS = {
+    "queue_over": Limits(queue=timedelta(seconds=4)),
+    "total_over": Limits(total=timedelta(seconds=4)),
+    "total_overrun": Limits(total=timedelta(seconds=4)),
+    "run_overrun": Limits(hard_run=timedelta(seconds=1)),
 }

@@ -6,8 +6,12 @@ TelecineError
 ├── JobNotFound           no such job
 ├── JobDeleted            its record was deleted while it was looked at
 ├── JobExists             another spec has this id
+├── JobIdSpent            a job that was deleted lately had this id
 ├── JobFinished           it had ended already
 ├── JobPublishing         its files are being published
+├── JobNotFinished        it is not final yet
+├── JobSucceeded          there is nothing to retry
+├── GenerationMismatch    it is at another generation than the caller saw
 ├── QueueFull             too many unfinished jobs
 ├── TooManyClasses        too many distinct sets of queue and requirements
 ├── AlreadyConnected      another live process has this worker id
@@ -85,6 +89,12 @@ class JobExists(TelecineError):
     reason = "JOB_EXISTS"
 
 
+class JobIdSpent(TelecineError):
+    """The id belonged to a job that was deleted less than 24 h ago; the message says when it is free again."""
+
+    reason = "JOB_DELETED"
+
+
 class JobFinished(TelecineError):
     """The job had ended already; metadata has the state."""
 
@@ -95,6 +105,24 @@ class JobPublishing(TelecineError):
     """The job's files are being published just now."""
 
     reason = "PUBLISHING"
+
+
+class JobNotFinished(TelecineError):
+    """The job is not final yet; metadata has the state."""
+
+    reason = "JOB_NOT_FINISHED"
+
+
+class JobSucceeded(TelecineError):
+    """The job has succeeded: there is nothing to retry."""
+
+    reason = "JOB_SUCCEEDED"
+
+
+class GenerationMismatch(TelecineError):
+    """The job is at another generation than the caller saw; metadata has it."""
+
+    reason = "GENERATION_MISMATCH"
 
 
 class QueueFull(TelecineError):

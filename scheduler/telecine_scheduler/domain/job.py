@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 # Hybrid clock numbers (sequences, tokens, revisions, times of the store) count microseconds from here.
@@ -37,12 +38,20 @@ class JobState(enum.StrEnum):
         """Whether nothing but RetryJob leaves it."""
         return not NEXT[self]
 
+    @property
+    def public(self) -> JobState:
+        """The state as callers see it."""
+        return JobState.QUEUED if self is JobState.LEASED else self
 
-# Which state may follow which. store/lua carries these edges out, and a test compares the two.
+
+# Which state may follow which within a generation. store/lua carries these edges out, and a test compares the two. RetryJob
+# (T16) leaves FAILED and CANCELLED for QUEUED besides, as a new generation.
 NEXT: dict[JobState, frozenset[JobState]] = {
-    JobState.WAITING: frozenset({JobState.QUEUED, JobState.CANCELLED}),
-    JobState.QUEUED: frozenset({JobState.LEASED, JobState.CANCELLED}),
-    JobState.LEASED: frozenset({JobState.RUNNING, JobState.QUEUED, JobState.WAITING, JobState.CANCELLING}),
+    JobState.WAITING: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.FAILED}),
+    JobState.QUEUED: frozenset({JobState.LEASED, JobState.CANCELLED, JobState.FAILED}),
+    JobState.LEASED: frozenset(
+        {JobState.RUNNING, JobState.QUEUED, JobState.WAITING, JobState.CANCELLING, JobState.FAILED}
+    ),
     JobState.RUNNING: frozenset(
         {JobState.SUCCEEDED, JobState.FAILED, JobState.WAITING, JobState.QUEUED, JobState.CANCELLING}
     ),
@@ -69,6 +78,14 @@ class AttemptOutcome(enum.StrEnum):
     RETURNED = "RETURNED"
     CANCELLED = "CANCELLED"
     LOST = "LOST"
+
+
+class Timeout(enum.StrEnum):
+    """Which limit of time ended a job; the reason in its failure and in the change of its state."""
+
+    QUEUE_TIMEOUT = "QUEUE_TIMEOUT"
+    TOTAL_TIMEOUT = "TOTAL_TIMEOUT"
+    RUN_TIMEOUT = "RUN_TIMEOUT"
 
 
 class FailureKind(enum.StrEnum):
@@ -118,12 +135,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as the store has it. Times are numbers of the store's clock; the bytes are encoded messages of the contract."""
+    """A job as the store has it. Times are numbers of the store's clock; the bytes are encoded messages of the contract.
+
+    *class_id* names its class in the table of classes, and may be free again once the job is final.
+    """
 
     name: JobName
     state: JobState
     revision: int
     create: int
+    class_id: str = ""
     queue: int | None = None
     start: int | None = None
     end: int | None = None
@@ -141,3 +162,4 @@ class Job:
     result: bytes = b""
     changes: tuple[StateChange, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)

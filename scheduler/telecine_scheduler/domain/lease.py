@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from datetime import timedelta
 
-from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, JobName
+from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, JobName, Timeout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +19,19 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """The offer of a lease."""
+    """The offer of a lease.
+
+    *total_left* is what is left of the job's total limit (None: it has none; zero: nothing is); *cancel_grace* the job's
+    own, None where it has none.
+    """
 
     lease: Lease
     attempt: int
     generation: int
     units: int
     spec: bytes
+    total_left: timedelta | None = None
+    cancel_grace: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +63,18 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
-    """A verdict. *waited* is set when this began the job's first attempt: how long it had waited since it was submitted."""
+    """A verdict.
+
+    *waited* is set when this began the job's first attempt: how long it had waited since it was submitted. *cancel_grace*
+    is the job's own, with CANCEL; None where it has none. *timeout* is set when the lease is STALE because just now a limit
+    ended its job, and *ran* how long the attempt had run by then.
+    """
 
     verdict: Verdict
     waited: timedelta | None = None
+    cancel_grace: timedelta | None = None
+    timeout: Timeout | None = None
+    ran: timedelta | None = None
 
 
 class Ack(enum.StrEnum):
@@ -105,3 +119,13 @@ class StreamId:
     worker_id: str
     session_id: str
     epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endings:
+    """Encoded Failures with which the store ends an attempt or a job by itself: a lost worker, and each limit of time."""
+
+    worker_lost: bytes
+    queue_timeout: bytes
+    total_timeout: bytes
+    run_timeout: bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -23,10 +24,28 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How long the record of a finished job is kept."""
+    """How long the record of a finished job is kept, by how it ended; kept to the second, rounded up."""
 
-    done: timedelta = timedelta(hours=24)
+    succeeded: timedelta = timedelta(hours=24)
     failed: timedelta = timedelta(days=7)
+    cancelled: timedelta = timedelta(hours=24)
+
+
+DEFAULT_HARD_RUN = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Time limits that the queue sees to; None: none, or for *cancel_grace* what the operator set.
+
+    *queue* runs to the first start, *total* to the end; both count from the submit, and from the retry after RetryJob.
+    *hard_run* bounds one attempt: the worker ends it, the store is the backstop.
+    """
+
+    queue: timedelta | None = None
+    total: timedelta | None = None
+    hard_run: timedelta = DEFAULT_HARD_RUN
+    cancel_grace: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +82,5 @@ class Submission:
     not_before: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retention: Retention = field(default_factory=Retention)
+    limits: Limits = field(default_factory=Limits)
+    labels: Mapping[str, str] = field(default_factory=dict)

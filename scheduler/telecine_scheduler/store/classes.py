@@ -30,6 +30,10 @@ class ClassTable:
         """The id of a class, where it is known here."""
         return self._ids.get(job_class)
 
+    def job_class(self, class_id: str) -> JobClass | None:
+        """What an id stands for, where it is known here."""
+        return self._by_id.get(class_id)
+
     def served_by(self, *, queues: frozenset[str], capabilities: frozenset[str], slots: int) -> dict[str, int]:
         """Ids and units of the classes that a worker with this offer can run."""
         return {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from telecine_scheduler.domain.job import Attempt, AttemptOutcome, Job, JobName, JobState, StateChange, WaitReason
-from telecine_scheduler.domain.submission import Retention, RetryPolicy
+from telecine_scheduler.domain.submission import DEFAULT_HARD_RUN, Limits, Retention, RetryPolicy
 
 
 def microseconds(duration: timedelta) -> int:
@@ -20,12 +22,33 @@ def policy(retry: RetryPolicy, retention: Retention) -> str:
     """The two policies as one field of the record; empty where both are default."""
     if (retry, retention) == (RetryPolicy(), Retention()):
         return ""
-    times = (retry.initial_backoff, retry.max_backoff, retention.done, retention.failed)
-    return "|".join(map(str, (retry.max_attempts, *map(microseconds, times))))
+    backoff = map(microseconds, (retry.initial_backoff, retry.max_backoff))
+    # Whole seconds, because the field has to stay short.
+    kept = (math.ceil(each.total_seconds()) for each in (retention.succeeded, retention.failed, retention.cancelled))
+    return "|".join(map(str, (retry.max_attempts, *backoff, *kept)))
+
+
+def limits(limits: Limits) -> str:
+    """The limits as one field of the record; empty where all are default."""
+    if limits == Limits():
+        return ""
+    hard_run = None if limits.hard_run == DEFAULT_HARD_RUN else limits.hard_run
+    times = (limits.queue, limits.total, hard_run, limits.cancel_grace)
+    return "|".join("" if each is None else str(microseconds(each)) for each in times)
+
+
+def labels(labels: Mapping[str, str]) -> str:
+    """The labels as JSON, which the scripts read too; empty where there are none."""
+    return json.dumps(dict(labels), ensure_ascii=False, separators=(",", ":")) if labels else ""
+
+
+def duration(text: bytes) -> timedelta | None:
+    """A duration as scripts answer it, in microseconds; empty: none."""
+    return timedelta(microseconds=int(text)) if text else None
 
 
 def decode_job(name: JobName, dump: Sequence[Any]) -> Job:
-    """A job from what `dump` in prelude.lua gives."""
+    """A job from what `dump` of the scripts gives."""
     flat, spec, large_flat, changes, attempts, due, expire = dump
     record, large = _mapping(flat), _mapping(large_flat)
     state = JobState(record[b"st"].decode())
@@ -34,6 +57,7 @@ def decode_job(name: JobName, dump: Sequence[Any]) -> Job:
         state=state,
         revision=int(record[b"rv"]),
         create=int(record[b"ct"]),
+        class_id=record[b"cl"].decode(),
         queue=_number(record.get(b"sq")),
         start=_number(record.get(b"sa") or record.get(b"sp")),
         end=_number(record.get(b"et")),
@@ -51,6 +75,7 @@ def decode_job(name: JobName, dump: Sequence[Any]) -> Job:
         result=large.get(b"r", b""),
         changes=tuple(_changes(record, changes)),
         attempts=tuple(_attempts(record, attempts)),
+        labels=json.loads(large[b"l"]) if b"l" in large else {},
     )
 
 

@@ -13,7 +13,7 @@ classes, class_ids   hash    class id -> "queue|units|requirements", and back
 cjobs                hash    class id -> unfinished jobs
 j:<name>             hash    the record; every value is short, so that it stays a listpack (fields below)
 s:<name>             string  the encoded JobSpec
-x:<name>             hash    large values: p progress, f failure, r result, cn reason of the cancel
+x:<name>             hash    large values: p progress, f failure, r result, cn reason of the cancel, l labels as JSON (if any)
 h:<name>             list    the last 20 state changes, "revision|state|reason"; from the second change on
 a:<name>             list    the last 10 ended attempts, "number|worker|token|start|end|outcome|cpu us|peak bytes|failure"
 rdy:<class>:<tenant> zset    ready jobs: id -> score (sequence + penalty of the priority)
@@ -21,24 +21,34 @@ age:<class>          zset    ready jobs: name -> sequence, for depth and age
 fair:<class>         zset    tenants with ready jobs: tenant -> virtual time (units granted, from the class's floor on)
 vt                   hash    class id -> floor: the virtual time at which the one last served began
 v:<class>            hash    tenant -> virtual time when it last had ready jobs
-t:<tenant>           hash    q queued jobs
+n:<tenant>           hash    "<queue>|<state as callers see it>" -> number of jobs; q queued jobs (WAITING, QUEUED, LEASED) over
+                             all queues
+ix:<tenant>:<state>  zset    the tenant's jobs in a state as callers see it: id -> created
+il:<tenant>:<key>=<value>
+                     zset    the tenant's jobs with a label: id -> created
 tc:<tenant>          set     classes with ready jobs
 tcl:<tenant>         hash    class id -> unfinished jobs
 due                  zset    WAITING jobs: name -> when they become ready
 lease                zset    leased jobs: name -> when the lease runs out
+dl                   zset    unfinished jobs with a queue or total limit that is not over: name -> when it is looked at
 ret                  zset    finished jobs: name -> when the record is deleted
-w:<worker>           hash    ses session, ep epoch, up 1 while its stream is open, sch its scheduler; gone after a week
+tomb                 zset    deleted jobs whose id is still taken: name -> when it is free
+w:<worker>           hash    ses session, ep epoch, up 1 while its stream is open, sch its scheduler, ct connected at, sn
+                             last seen at, dr 1 while it drains; gone after a week
+wo:<worker>          string  what it offers, JSON: queues, capabilities, slots, version
+workers              zset    workers that are connected, all with the score 0
 wl:<worker>          set     names of the jobs it holds leases of
 schedulers           zset    scheduler -> alive until
 idle:<class>         zset    scheduler with free credit -> noted until
 wake:<scheduler>     list    class ids that have something for it
-feed                 stream  j name, r revision, s state ("-": deleted); w worker and t token with a cancel
+feed                 stream  j name, r revision, s state ("-": deleted); w worker, t token and g own grace with a cancel
 
-Fields of j:<name>:  st state, rv revision, ct created, sq sequence, pn penalty, cl class id, dg digest of the spec; and where
-they differ from the default: un units, po policy, nb not before, wr why it waits, tk token, wk worker, at attempts begun,
-sa start of the running attempt, sp start of the last one, fa failures, cr crashes, re returns, rf refusals in a row, uk unknown
-failures, gn generation, ps sequence and pt time of the last
-progress, pb 1 while publishing, et ended.
+Fields of j:<name>:  st state, rv revision, ct created, sq sequence, pn penalty, cl class id, dg digest of the spec; and
+where they differ from the default: qu queue, un units, po policy, lm limits, nb not before, wr why it waits, tk token, wk
+worker, at attempts begun (over all generations), sa start of the running attempt, sp start of the last one, fa failures, cr
+crashes, cw the worker that crashed with it ("*": several did), re returns, rf refusals in a row, uk unknown failures (of
+this generation), gn generation, gs begin of a generation after the first (with limits), av digest of the worker process
+that the job avoids and au until when, ps sequence and pt time of the last progress, pb 1 while publishing, et ended.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from telecine_scheduler.domain.errors import StoreUnavailable
 from telecine_scheduler.store.link import ANSWER_SECONDS, ask, is_no_script, mapped, unavailable
-from telecine_scheduler.store.scripts import script
+from telecine_scheduler.store.scripts import ALONE, script
 
 Argument = str | bytes | int | float
 # Called with the lane's name, seconds of the round trip, and its outcome: "ok" or "error".
@@ -96,9 +96,8 @@ class Lane:
                 # Nobody waits for it any more, and it was not sent.
                 self._waiting.popleft()
                 continue
-            last = groups[-1] if groups else None
-            if last and (last[0].verb, last[0].header) == (call.verb, call.header) and len(last) < MAX_ITEMS:
-                last.append(self._waiting.popleft())
+            if groups and _joins(call, groups[-1]):
+                groups[-1].append(self._waiting.popleft())
             elif len(groups) < MAX_GROUPS:
                 groups.append([self._waiting.popleft()])
             else:
@@ -152,6 +151,13 @@ class Lane:
                     "Redis did not reach its disk in time; the outcome is not known, repeat the call"
                 )
         return list(replies)
+
+
+def _joins(call: _Call, group: list[_Call]) -> bool:
+    """Whether a call may be an item of the same script."""
+    first = group[0]
+    alike = (first.verb, first.header) == (call.verb, call.header)
+    return alike and call.verb not in ALONE and len(group) < MAX_ITEMS
 
 
 def _answer(group: list[_Call], reply: Any) -> None:

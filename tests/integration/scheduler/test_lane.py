@@ -28,6 +28,19 @@ async def test_what_arrives_together_is_sent_together(bench: Bench) -> None:
     assert ({JobState.QUEUED}, True) == ({job.state for job in jobs if job}, calls <= 4)
 
 
+async def test_what_may_take_long_is_a_script_of_its_own(bench: Bench) -> None:
+    """Lists and whole batches share a round trip, and Redis may serve others between them."""
+    before = bench.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+    lists = (bench.store.list_names("default", states=(), labels={}, before=None, limit=1) for _ in range(5))
+    batches = (bench.store.submit_all([a_job(f"job{number}")]) for number in range(2))
+    answers = await asyncio.gather(*lists, *batches)
+
+    # A script that Redis does not have yet is sent twice.
+    calls = bench.client.info("commandstats")["cmdstat_evalsha"]["calls"] - before
+    assert (7, True) == (len(answers), calls >= 7)
+
+
 async def test_a_flushed_script_cache_is_nobodys_business(bench: Bench) -> None:
     """NOSCRIPT is answered by sending the script again; no caller sees an error, and nothing is done twice."""
     await bench.submit()

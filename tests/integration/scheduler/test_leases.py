@@ -11,7 +11,6 @@ from support.store_bench import WORKER, Bench
 from telecine_scheduler.domain.errors import StreamFenced
 from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, JobState, WaitReason
 from telecine_scheduler.domain.lease import Ack, Verdict
-from telecine_scheduler.domain.submission import RetryPolicy
 from telecine_scheduler.store.job_store import RegisterReply
 from telecine_scheduler.store.keys import prefix
 
@@ -65,76 +64,6 @@ async def test_a_silent_worker_loses_its_job_to_another(bench: Bench) -> None:
     assert (JobState.QUEUED, AttemptOutcome.LOST) == (job.state, job.attempts[0].outcome)
     assert b"lost" == job.failure
     assert Ack.STALE is (await bench.succeed(lease)).ack
-
-
-async def test_a_second_crash_backs_off(bench: Bench) -> None:
-    """Only the first retry after a crash is for nothing."""
-    await bench.submit()
-    for expected in (JobState.QUEUED, JobState.WAITING):
-        await bench.store.accept(await bench.lease())
-        bench.advance(bench.times.ttl + SECOND)
-        await bench.store.sweep()
-
-        assert expected is await bench.state()
-
-
-async def test_attempts_are_bounded(bench: Bench) -> None:
-    """T10: the last charged attempt ends the job, with its own failure."""
-    lease = await bench.start(retry=RetryPolicy(max_attempts=2, initial_backoff=SECOND))
-    await bench.fail(lease, FailureKind.RETRYABLE)
-    bench.advance(2 * SECOND)
-    await bench.store.sweep()
-    lease = await bench.lease()
-
-    ack = await bench.fail(lease, FailureKind.RETRYABLE)
-
-    job = await bench.job()
-    assert (Ack.COMMITTED, JobState.FAILED, b"failure") == (ack.ack, job.state, job.failure)
-    assert [1, 2] == [attempt.number for attempt in job.attempts]
-
-
-async def test_an_unknown_failure_is_tried_once_more(bench: Bench) -> None:
-    """A failure nobody understands gets one retry, however many attempts the policy has."""
-    lease = await bench.start(retry=RetryPolicy(max_attempts=10, initial_backoff=SECOND))
-    assert Ack.RETRYING is (await bench.fail(lease, FailureKind.UNKNOWN)).ack
-    bench.advance(2 * SECOND)
-    await bench.store.sweep()
-
-    assert Ack.COMMITTED is (await bench.fail(await bench.lease(), FailureKind.UNKNOWN)).ack
-    assert JobState.FAILED is await bench.state()
-
-
-@pytest.mark.parametrize(("failures", "longest"), [(1, 10), (2, 20), (3, 40)])
-async def test_backoff_doubles_with_jitter(bench: Bench, failures: int, longest: int) -> None:
-    """The delay is between half of d and d, with d = 10 s, 20 s, 40 s."""
-    lease = await bench.start(retry=RetryPolicy(max_attempts=10))
-    for _ in range(failures - 1):
-        await bench.fail(lease, FailureKind.RETRYABLE)
-        bench.advance(timedelta(minutes=1))
-        await bench.store.sweep()
-        lease = await bench.lease()
-        await bench.store.accept(lease)
-
-    await bench.fail(lease, FailureKind.RETRYABLE)
-
-    job = await bench.job()
-    assert job.due is not None
-    delay = (job.due - job.revision) / 1e6
-    assert longest / 2 - 0.1 <= delay <= longest
-
-
-async def test_returns_are_not_charged_but_bounded(bench: Bench) -> None:
-    """T11: after twenty returns the next one counts as a failure."""
-    lease = await bench.start()
-    for _ in range(20):
-        await bench.give_back(lease)
-        lease = await bench.lease()
-        await bench.store.accept(lease)
-    assert JobState.RUNNING is await bench.state()
-
-    await bench.give_back(lease)
-
-    assert JobState.WAITING is await bench.state()
 
 
 async def test_renewing_keeps_a_lease(bench: Bench) -> None:
@@ -333,20 +262,6 @@ async def test_a_job_is_not_begun_before_its_time(bench: Bench) -> None:
     await bench.lease("later")
 
 
-async def test_a_broken_record_stops_nobody(bench: Bench) -> None:
-    """What cannot be handled is put off for a minute and counted, and the rest of the sweep goes on."""
-    await bench.start("broken")
-    await bench.start("fine")
-    bench.client.hset(f"{prefix()}j:default:broken", "po", "nonsense")
-    bench.advance(bench.times.ttl + SECOND)
-
-    swept = await bench.store.sweep()
-    bench.client.hdel(f"{prefix()}j:default:broken", "po")
-
-    assert (1, 1, True) == (swept.broken, swept.lost, bool(swept.wrong))
-    bench.client.flushall()
-
-
 async def test_a_grant_under_another_token_is_reclaimed(bench: Bench) -> None:
     """A worker that names the job under an old token has not received the new grant."""
     old = await bench.start()
@@ -356,14 +271,6 @@ async def test_a_grant_under_another_token_is_reclaimed(bench: Bench) -> None:
     assert ["RETURNED"] == await bench.store.reclaim(WORKER, [old])
 
 
-async def test_a_lease_set_without_its_job_is_mended(bench: Bench) -> None:
-    """An entry that should not be there does not keep its worker from connecting."""
-    bench.client.sadd(f"{prefix()}wl:w1", "default:ghost")
-
-    assert [] == await bench.store.reclaim(WORKER, [])
-    assert 0 == bench.client.exists(f"{prefix()}wl:w1")
-
-
 async def test_nothing_is_granted_to_a_stream_that_ended(bench: Bench) -> None:
     """A dispatch that was on its way when the stream broke leases nothing."""
     await bench.submit()
@@ -371,15 +278,3 @@ async def test_nothing_is_granted_to_a_stream_that_ended(bench: Bench) -> None:
 
     with pytest.raises(StreamFenced):
         await bench.dispatch()
-
-
-async def test_a_timer_without_its_job_stops_nobody(bench: Bench) -> None:
-    """What should be impossible is taken out and counted, and the rest of the sweep goes on."""
-    await bench.start()
-    bench.client.zadd(f"{prefix()}lease", {b"default:ghost": 1})
-    bench.client.zadd(f"{prefix()}due", {b"default:ghost": 1})
-    bench.advance(bench.times.ttl + SECOND)
-
-    swept = await bench.store.sweep()
-
-    assert (2, 1) == (swept.repaired, swept.lost)

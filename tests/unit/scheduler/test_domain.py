@@ -10,12 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telecine_scheduler.config import ConfigError, ranking
-from telecine_scheduler.domain.job import EPOCH, JobName, number_of, time_of
-from telecine_scheduler.domain.submission import JobClass
+from telecine_scheduler.domain.job import EPOCH, NEXT, JobName, JobState, number_of, time_of
+from telecine_scheduler.domain.submission import JobClass, Limits, Retention, RetryPolicy
 from telecine_scheduler.rpc.identifiers import new_job_id
+from telecine_scheduler.store import codec
 from telecine_scheduler.store.keys import pack, unpack
 
 LARGEST_EXACT = 2**53
+# A longer value in a record makes Redis store all of it in four times the room.
+LONGEST_VALUE = 64
+YEAR = timedelta(days=366)
 job_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", fullmatch=True) | st.uuids().map(str)
 tenants = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,62}", fullmatch=True)
 
@@ -87,3 +91,44 @@ def test_made_ids_sort_by_time() -> None:
     made = [new_job_id() for _ in range(50)]
     assert {(7, uuid.RFC_4122)} == {(uuid.UUID(each).version, uuid.UUID(each).variant) for each in made}
     assert sorted(each[:8] for each in made) == [each[:8] for each in made]
+
+
+def test_callers_see_no_leased_jobs() -> None:
+    """LEASED is QUEUED to them; every other state is itself."""
+    assert {JobState.LEASED: JobState.QUEUED} == {
+        state: state.public for state in JobState if state.public is not state
+    }
+
+
+def test_only_what_is_not_begun_or_fails_ends_failed() -> None:
+    """A limit ends a job wherever it waits; a cancelling one ends CANCELLED whatever happens."""
+    assert {"WAITING", "QUEUED", "LEASED", "RUNNING"} == {
+        state.name for state in JobState if JobState.FAILED in NEXT[state]
+    }
+
+
+def test_default_policies_and_limits_cost_nothing() -> None:
+    """Most records have neither field."""
+    assert ("", "", "") == (codec.policy(RetryPolicy(), Retention()), codec.limits(Limits()), codec.labels({}))
+
+
+def test_the_longest_policies_and_limits_are_short() -> None:
+    """The largest values that a spec may have, and ten years for what an operator may set."""
+    retry = RetryPolicy(max_attempts=100, initial_backoff=timedelta(days=1), max_backoff=timedelta(days=1))
+    kept = Retention(succeeded=10 * YEAR, failed=10 * YEAR, cancelled=10 * YEAR)
+    limits = Limits(queue=YEAR, total=YEAR, hard_run=timedelta(days=7), cancel_grace=timedelta(minutes=10))
+
+    assert LONGEST_VALUE >= max(len(codec.policy(retry, kept)), len(codec.limits(limits)))
+
+
+def test_a_retention_is_rounded_up() -> None:
+    """To whole seconds, and never to less than was asked for."""
+    kept = Retention(succeeded=timedelta(seconds=3600, microseconds=1))
+    assert "3|10000000|600000000|3601|604800|86400" == codec.policy(RetryPolicy(), kept)
+
+
+def test_no_grace_is_not_the_default_grace() -> None:
+    """Zero is said, none is not."""
+    assert ("|||0", "1000000|||") == (
+        codec.limits(Limits(cancel_grace=timedelta())), codec.limits(Limits(queue=timedelta(seconds=1))),
+    )  # fmt: skip

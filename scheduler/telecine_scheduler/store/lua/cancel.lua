@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- Cancel jobs (T12, T13).
 --
--- Header   cancel grace in us
+-- Header   cancel grace in us, for jobs without one of their own
 -- Item     name; reason
 -- Reply    {"OK", dump} | {"PUBLISHING"} | {"FINISHED", state} | {"NOT_FOUND"}
 local n = number()
 local grace = number()
 -- What a worker's answer may take on the way after the kill.
-local MARGIN = 2000000
+local STOP_US = 2000000
 
 local function cancel(name, reason)
   local job = load(name)
@@ -17,10 +17,11 @@ local function cancel(name, reason)
   if job.st == 'C' or job.st == 'X' then return { 'OK', dump(name, false) } end
   if reason ~= '' then call('HSET', P .. 'x:' .. name, 'cn', reason) end
   if job.st == 'L' or job.st == 'R' then
-    call('ZADD', P .. 'lease', 'XX', int(NOW + grace + MARGIN), name)
-    change(job, 'C', 'CANCEL_REQUESTED', { 'w', job.wk, 't', job.tk })
+    local own = limits(job).grace
+    call('ZADD', P .. 'lease', 'XX', int(NOW + (own or grace) + STOP_US), name)
+    change(job, 'C', 'CANCEL_REQUESTED', { 'w', job.wk, 't', job.tk, own and 'g', own and int(own) })
   else
-    if job.st == 'Q' then unready(job) else call('ZREM', P .. 'due', name) end
+    unqueue(job)
     retire(job, 'X', 'CANCELLED')
   end
   return { 'OK', dump(name, false) }

@@ -12,6 +12,7 @@ local function disconnect(worker, session, epoch, shorten)
   local owner = call('HMGET', P .. 'w:' .. worker, 'ses', 'ep')
   if owner[1] ~= session or owner[2] ~= epoch then return 'FENCED' end
   call('HSET', P .. 'w:' .. worker, 'up', '0')
+  unlist(worker)
   if shorten == '1' then
     for _, name in ipairs(call('SMEMBERS', P .. 'wl:' .. worker)) do
       if not call('HGET', P .. 'j:' .. name, 'pb') then

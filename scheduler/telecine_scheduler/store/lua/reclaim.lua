@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- What a worker's record says it holds and its Hello does not: left by an older process, or never received.
 --
--- Header   failure of a lost worker; the same without a log
+-- Header   endings (attempt.lua)
 -- Item     worker; session; epoch; random number 0..1; number of held leases; then for each: name; token
--- Reply    {"FENCED"} | {"OK", outcome of each lease that was reclaimed: "RETURNED" | "LOST" | "FAILED" | "CANCELLED"}
+-- Reply    {"FENCED"} | {"OK", outcome of each lease that was reclaimed: "RETURNED" | "LOST" | "FAILED" | "CANCELLED" |
+--          "TOTAL_TIMEOUT" | "RUN_TIMEOUT"}
 local n = number()
-local failure, short = arg(), arg()
+local endings = read_endings()
 
 local function reclaim(worker, session, epoch, random, held)
   local owner = call('HMGET', P .. 'w:' .. worker, 'ses', 'ep')
@@ -16,7 +17,7 @@ local function reclaim(worker, session, epoch, random, held)
     if not job then
       call('SREM', P .. 'wl:' .. worker, name)
     elseif held[name] ~= job.tk then
-      out[#out + 1] = lost(job, failure, short, random)
+      out[#out + 1] = lost(job, endings, random)
     end
   end
   return out

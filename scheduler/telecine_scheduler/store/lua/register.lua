@@ -12,7 +12,9 @@ local function register(worker, session, epoch, scheduler)
   elseif owner[1] and owner[3] == '1' and count(call('ZSCORE', P .. 'schedulers', owner[4])) > NOW then
     return 'ALREADY_CONNECTED'
   end
-  call('HSET', key, 'ses', session, 'ep', epoch, 'up', '1', 'sch', scheduler)
+  -- A new process may offer something else, and is listed when it has said so.
+  if owner[1] ~= session then unlist(worker) end
+  call('HSET', key, 'ses', session, 'ep', epoch, 'up', '1', 'sch', scheduler, 'ct', int(NOW))
   -- Streams are renewed within the hour; the record of a worker that is gone for a week is of no use to anybody.
   call('PEXPIRE', key, 604800000)
   return 'OK'

@@ -1,17 +1,21 @@
 #!lua flags=allow-oom
 -- Keep leases, and take in their progress (T7; T5 where the accept was lost).
 --
--- Header   lease TTL in us
+-- Header   lease TTL in us; endings (attempt.lua)
 -- Item     name; token; sequence of the renewal; progress or ""
--- Reply    {"KEEP", waited in us or ""} | {"CANCEL"} | {"STALE"}
+-- Reply    {"KEEP", waited in us or ""} | {"CANCEL", the job's own grace in us or ""} | {"STALE"} |
+--          {"STALE", timeout, ran in us} when a limit that is over ended the job just now
 local n = number()
 local ttl = number()
+local endings = read_endings()
 
 local function renew(name, token, sequence, progress)
   local job = load(name)
   if not job or job.tk ~= token then return { 'STALE' } end
-  if job.st == 'C' then return { 'CANCEL' } end
+  if job.st == 'C' then return { 'CANCEL', own_grace(job) } end
   if job.st ~= 'R' and job.st ~= 'L' then return { 'STALE' } end
+  local over = overrun_reply(job, endings)
+  if over then return over end
   local waited = begin(job, ttl)
   -- XX: a lease that was reclaimed is never brought back. GT: the publish window is never shortened.
   call('ZADD', P .. 'lease', 'XX', 'GT', int(NOW + ttl), name)

@@ -1,0 +1,37 @@
+"""What is admitted to the queue, and how a batch that is not says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from telecine_scheduler.domain.errors import TelecineError
+from telecine_scheduler.domain.job import Job
+from telecine_scheduler.domain.ranking import Ranking
+
+MAX_CLASSES = 256
+MAX_CLASSES_PER_TENANT = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """How much may be queued (0: no limit), and how jobs are ranked."""
+
+    max_queued: int = 1_000_000
+    max_queued_per_tenant: int = 0
+    max_classes: int = MAX_CLASSES
+    max_classes_per_tenant: int = MAX_CLASSES_PER_TENANT
+    ranking: Ranking = field(default_factory=Ranking)
+
+
+class BatchRefused(Exception):
+    """Nothing of a batch was stored. Never reaches a caller as it is.
+
+    *errors*: by index, what a submit of that item alone, or after those before it, would raise. *existing*: by index, the
+    job (with its spec) that has the id and another digest; whether its spec is another one, the caller compares.
+    """
+
+    def __init__(self, *, errors: Mapping[int, TelecineError], existing: Mapping[int, Job]) -> None:
+        super().__init__(f"{len(errors) + len(existing)} items of a batch were refused")
+        self.errors = dict(errors)
+        self.existing = dict(existing)
