@@ -15,9 +15,10 @@ from telecine_process.durations import parse_duration
 from telecine_process.logs import LEVELS, configure_logs
 from telecine_process.options import setting, usage_error
 from telecine_scheduler.config import Config, ranking
+from telecine_scheduler.domain.admission import Admission
 from telecine_scheduler.domain.lease import Times
+from telecine_scheduler.domain.submission import Retention
 from telecine_scheduler.store.checks import Durability
-from telecine_scheduler.store.job_store import Admission
 
 # gRPC's fork handlers cost time and may hang children; this process forks nothing.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -57,6 +58,15 @@ def serve(
     priority_aging: Annotated[
         str, setting("PRIORITY_AGING", "Waiting that one level of priority is worth; or 'strict'.")
     ] = "10m",
+    retention_succeeded: Annotated[
+        timedelta, setting("RETENTION_SUCCEEDED", "How long the record of a succeeded job is kept.", parse_duration)
+    ] = "24h",  # type: ignore[assignment]
+    retention_failed: Annotated[
+        timedelta, setting("RETENTION_FAILED", "How long the record of a failed job is kept.", parse_duration)
+    ] = "7d",  # type: ignore[assignment]
+    retention_cancelled: Annotated[
+        timedelta, setting("RETENTION_CANCELLED", "How long the record of a cancelled job is kept.", parse_duration)
+    ] = "24h",  # type: ignore[assignment]
     drain: Annotated[
         timedelta, setting("DRAIN", "How long workers may take to move when this scheduler stops.", parse_duration)
     ] = "10s",  # type: ignore[assignment]
@@ -75,9 +85,11 @@ def serve(
         admission = Admission(
             max_queued=max_queued, max_queued_per_tenant=max_queued_per_tenant, ranking=ranking(aging)
         )
+        retention = Retention(succeeded=retention_succeeded, failed=retention_failed, cancelled=retention_cancelled)
         config = Config(
             redis_url=redis_url, listen=listen, metrics_listen=metrics_listen, durability=durability,
-            assume_durable=durability_assume, times=times, admission=admission, reflection=reflection, drain=drain,
+            assume_durable=durability_assume, times=times, admission=admission, retention=retention,
+            reflection=reflection, drain=drain,
         )  # fmt: skip
     except ValueError as error:
         raise usage_error(str(error)) from error

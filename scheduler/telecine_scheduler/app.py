@@ -22,16 +22,25 @@ from telecine_process.parts import every, run_until, stop_on_signals
 from telecine_scheduler.config import Config
 from telecine_scheduler.domain.errors import StoreUnavailable
 from telecine_scheduler.metrics import SchedulerMetrics
-from telecine_scheduler.rpc.convert import losses
+from telecine_scheduler.rpc.answers import Answers
+from telecine_scheduler.rpc.changes import Changes
+from telecine_scheduler.rpc.intake import Intake
 from telecine_scheduler.rpc.interceptor import CallInterceptor, RpcMetrics
+from telecine_scheduler.rpc.lease_messages import endings
 from telecine_scheduler.rpc.lease_servicer import LeaseServicer
+from telecine_scheduler.rpc.queries import Queries
 from telecine_scheduler.rpc.scheduler_servicer import SchedulerServicer
 from telecine_scheduler.rpc.server import Health, build_server
 from telecine_scheduler.rpc.specs import differing_fields
+from telecine_scheduler.rpc.submission_stream import SubmissionStream
+from telecine_scheduler.rpc.submissions import Submissions
 from telecine_scheduler.rpc.validation import Validation
+from telecine_scheduler.rpc.watch_calls import WatchCalls
 from telecine_scheduler.service.background import Background, StoreWatch
+from telecine_scheduler.service.directory import WorkerDirectory
 from telecine_scheduler.service.leasing import Leasing
 from telecine_scheduler.service.submission import Submitting
+from telecine_scheduler.service.watch_set import WatchSets
 from telecine_scheduler.service.watching import Watching
 from telecine_scheduler.store.checks import Checks, UnfitStore
 from telecine_scheduler.store.classes import ClassTable
@@ -93,23 +102,37 @@ class Scheduler:
         self._fast = Lane("fast", self._client(), key, self._metrics.observe_round_trip)
         store = JobStore(
             durable=self._durable, fast=self._fast, scheduler=self._name, times=config.times,
-            admission=config.admission, losses=losses(config.times),
+            admission=config.admission, endings=endings(config.times),
         )  # fmt: skip
         classes = ClassTable(self._client(), key)
+        feed = Feed(self._client(), key)
         self._leasing = Leasing(store, classes, WakeUps(self._client(), key, self._name), self._metrics)
+        self._directory = WorkerDirectory(store, self._leasing)
         self._watching = Watching(store)
+        watch_sets = WatchSets(store, feed, self._watching)
         self._background = Background(
-            store=store, feed=Feed(self._client(), key), leasing=self._leasing, watching=self._watching,
-            metrics=self._metrics, store_watch=self._state.store_watch,
+            store=store, feed=feed, leasing=self._leasing, directory=self._directory, watching=self._watching,
+            watch_sets=watch_sets, metrics=self._metrics, store_watch=self._state.store_watch,
         )  # fmt: skip
         self._health = Health()
         validation = Validation()
-        submitting = Submitting(store, self._leasing, differing_fields)
         self._leases = LeaseServicer(self._leasing, config.times, self._metrics, validation, self._name)
         self._server = build_server(
-            SchedulerServicer(store, submitting, self._watching, validation), self._leases, self._health,
+            self._servicer(store, watch_sets, validation), self._leases, self._health,
             CallInterceptor(RpcMetrics(self._registry), self._state.gate), reflect=config.reflection,
         )  # fmt: skip
+
+    def _servicer(self, store: JobStore, watch_sets: WatchSets, validation: Validation) -> SchedulerServicer:
+        metrics, answers = self._metrics, Answers(self._directory)
+        submitting = Submitting(store, self._leasing, differing_fields)
+        intake = Intake(submitting, answers, validation, self._config.retention)
+        return SchedulerServicer(
+            Submissions(intake, metrics),
+            SubmissionStream(intake, metrics),
+            Changes(store, answers, validation, metrics),
+            Queries(store, self._directory, answers, validation),
+            WatchCalls(self._watching, watch_sets, answers, validation),
+        )
 
     def _client(self) -> Redis:
         client = connect(self._config.redis_url)
@@ -140,6 +163,7 @@ class Scheduler:
                 follow=self._once_checked(every(AT_ONCE, lambda: step(self._background.follow))),
                 listen=self._once_checked(every(AT_ONCE, lambda: step(self._leasing.listen))),
                 poll=self._once_checked(every(POLL_PERIOD, lambda: step(self._leasing.poll))),
+                beat=self._once_checked(every(AT_ONCE, lambda: step(self._directory.beat))),
                 measure=self._once_checked(every(MEASURE_PERIOD, lambda: step(self._background.measure))),
             )
 

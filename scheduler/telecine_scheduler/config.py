@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from telecine_process.addresses import Address
+from telecine_scheduler.domain.admission import Admission
 from telecine_scheduler.domain.lease import Times
 from telecine_scheduler.domain.ranking import STRICT_AGING, Ranking
+from telecine_scheduler.domain.submission import Retention
 from telecine_scheduler.store.checks import Durability
-from telecine_scheduler.store.job_store import Admission
 
 SHORTEST_TTL = timedelta(seconds=5)
 SHORTEST_PUBLISH_WINDOW = timedelta(seconds=5)
+# A repeated submit is recognized by the record.
+SHORTEST_RETENTION = timedelta(hours=1)
+LONGEST_RETENTION = timedelta(days=366)
 
 
 class ConfigError(ValueError):
@@ -30,6 +34,7 @@ class Config:
     assume_durable: bool
     times: Times
     admission: Admission
+    retention: Retention
     reflection: bool
     drain: timedelta
 
@@ -47,6 +52,9 @@ class Config:
             raise ConfigError("TELECINE_PUBLISH_WINDOW must be at least 5s: workers stop two seconds before it ends")
         if min(self.admission.max_queued, self.admission.max_queued_per_tenant) < 0:
             raise ConfigError("TELECINE_MAX_QUEUED and TELECINE_MAX_QUEUED_PER_TENANT must be 0 (no limit) or more")
+        for state in ("succeeded", "failed", "cancelled"):
+            if not SHORTEST_RETENTION <= getattr(self.retention, state) <= LONGEST_RETENTION:
+                raise ConfigError(f"TELECINE_RETENTION_{state.upper()} must be from 1h to 366d")
 
 
 def ranking(aging: timedelta | None) -> Ranking:

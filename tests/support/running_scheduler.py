@@ -16,13 +16,20 @@ from telecine.v1 import scheduler_service_pb2 as pb
 from telecine_process.addresses import Address
 from telecine_scheduler.app import Scheduler
 from telecine_scheduler.config import Config
+from telecine_scheduler.domain.admission import Admission
 from telecine_scheduler.domain.lease import Times
+from telecine_scheduler.domain.submission import Retention
 from telecine_scheduler.store.checks import Durability
-from telecine_scheduler.store.job_store import Admission
 
 LOCAL = Address(host="127.0.0.1", port=0)
 lease_pb = lease_service_pb2
 T = TypeVar("T")
+# What a worker with a whole FFmpeg offers.
+CAPABILITIES = (
+    *("task/ffmpeg", "task/probe", "task/thumbnails", "task/transcode"),
+    *("encoder/libx264", "encoder/libx265", "encoder/libvpx-vp9", "encoder/libsvtav1"),
+    *("encoder/libopus", "encoder/libmp3lame", "encoder/libwebp"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +67,14 @@ def a_spec(**changes: Any) -> media_pb2.JobSpec:
 
 
 @contextlib.asynccontextmanager
-async def running_scheduler(redis_url: str, **times: timedelta) -> AsyncIterator[Running]:
+async def running_scheduler(
+    redis_url: str, *, admission: Admission | None = None, retention: Retention | None = None, **times: timedelta
+) -> AsyncIterator[Running]:
     """Runs from entering to leaving. *times* are fields of Times."""
     config = Config(
         redis_url=redis_url, listen=LOCAL, metrics_listen=LOCAL, durability=Durability.MEMORY, assume_durable=False,
-        times=Times(**times), admission=Admission(), reflection=True, drain=timedelta(seconds=5),
+        times=Times(**times), admission=admission or Admission(), retention=retention or Retention(), reflection=True,
+        drain=timedelta(seconds=5),
     )  # fmt: skip
     stop = asyncio.Event()
     ready: asyncio.Future[tuple[Address, Address]] = asyncio.get_running_loop().create_future()
@@ -87,7 +97,7 @@ class ScriptedWorker:
         self._hello = lease_pb.Hello(
             **{
                 "min_protocol_version": 1, "max_protocol_version": 1, "worker_id": "w1", "session_id": "s1",
-                "stream_epoch": 1, "queues": ["default"], "slots": 2,
+                "stream_epoch": 1, "queues": ["default"], "capabilities": CAPABILITIES, "slots": 2,
             }
             | hello
         )  # fmt: skip

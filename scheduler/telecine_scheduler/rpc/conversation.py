@@ -12,9 +12,9 @@ from telecine.v1 import lease_service_pb2 as pb
 from telecine_scheduler.domain.errors import ProtocolViolation, StoreUnavailable
 from telecine_scheduler.domain.lease import Acknowledgement, Grant, Lease, Ruling, StreamId, Times
 from telecine_scheduler.metrics import SchedulerMetrics
-from telecine_scheduler.rpc import convert
+from telecine_scheduler.rpc import lease_messages as convert
 from telecine_scheduler.rpc.outbox import Outbox
-from telecine_scheduler.service.leasing import Leasing, Offer, WorkerStream
+from telecine_scheduler.service.leasing import Leasing, WorkerStream
 
 PROTOCOL_VERSION = 1
 # Messages of one worker that are being answered at once; more wait in the transport.
@@ -40,7 +40,8 @@ class Conversation:
         self._outbox = Outbox()
         self._clean = False
         self.stream = WorkerStream(
-            _offer(hello),
+            StreamId(worker_id=hello.worker_id, session_id=hello.session_id, epoch=hello.stream_epoch),
+            convert.offer_of(hello),
             leasing,
             on_grants=self._grant,
             on_cancel=self._cancel,
@@ -53,7 +54,7 @@ class Conversation:
         acks = await asyncio.gather(*map(self._outcome, self._hello.unconfirmed_outcomes))
         results = await asyncio.gather(*map(self._renewal, self._hello.held_leases))
         held = [convert.lease_of(renewal.lease) for renewal in self._hello.held_leases]
-        await self._leasing.open(self.stream.offer, held)
+        await self._leasing.open(self.stream.id, held)
         message = pb.Welcome(
             protocol_version=PROTOCOL_VERSION, scheduler_id=self._scheduler, renew_results=results, outcome_acks=acks
         )
@@ -134,7 +135,7 @@ class Conversation:
         if request.HasField("hello"):
             raise ProtocolViolation("hello may only be the first message of a stream")
         if request.HasField("credit"):
-            self.stream.credit(request.credit.limit)
+            self.stream.credit(request.credit.limit, draining=request.credit.draining)
         if request.HasField("bye"):
             self._clean = True
             self.stream.credit(0)
@@ -149,6 +150,8 @@ class Conversation:
         lease = convert.lease_of(accept.lease)
         refusal = pb.Accept.Refusal.Name(accept.refusal).removeprefix("REFUSAL_") if accept.refusal else ""
         ruling = await _or_none(self._store.accept(lease, refusal=refusal))
+        if refusal and ruling is not None:
+            self._metrics.grants_refused.labels(refusal.lower()).inc()
         return self._result(lease, ruling)
 
     async def _renewal(self, renewal: pb.Renewal) -> pb.RenewResult:
@@ -158,13 +161,15 @@ class Conversation:
         return self._result(lease, ruling)
 
     def _result(self, lease: Lease, ruling: Ruling | None) -> pb.RenewResult:
-        self._metrics.count_start(ruling.waited if ruling else None)
+        if ruling is not None:
+            self._metrics.count_ruling(ruling)
         return convert.renew_result(lease, ruling, self._times)
 
     async def _publish(self, request: pb.PublishRequest) -> pb.PublishDecision:
         lease = convert.lease_of(request.lease)
         ruling = await _or_none(self._store.publish(lease))
-        self._metrics.count_start(ruling.waited if ruling else None)
+        if ruling is not None:
+            self._metrics.count_ruling(ruling)
         return convert.publish_decision(lease, ruling, self._times)
 
     async def _outcome(self, outcome: pb.Outcome) -> pb.OutcomeAck:
@@ -177,10 +182,9 @@ class Conversation:
     def _grant(self, grants: list[Grant]) -> None:
         self._outbox.grants(convert.grant_message(grant, self._times) for grant in grants)
 
-    def _cancel(self, lease: Lease) -> None:
-        order = pb.CancelOrder(lease=convert.lease_ref(lease))
-        order.cancel_grace.FromTimedelta(self._times.cancel_grace)
-        self._outbox.cancel_orders([order])
+    def _cancel(self, lease: Lease, own_grace: timedelta | None) -> None:
+        grace = self._times.cancel_grace if own_grace is None else own_grace
+        self._outbox.cancel_orders([convert.cancel_order(lease, grace)])
 
 
 async def _or_none(call: Awaitable[T]) -> T | None:
@@ -197,13 +201,3 @@ async def _batch(
     answers = await asyncio.gather(*map(answer, items))
     if answers:
         send(answers)
-
-
-def _offer(hello: pb.Hello) -> Offer:
-    return Offer(
-        stream=StreamId(worker_id=hello.worker_id, session_id=hello.session_id, epoch=hello.stream_epoch),
-        queues=frozenset(hello.queues),
-        capabilities=frozenset(hello.capabilities),
-        slots=hello.slots,
-        version=hello.version,
-    )

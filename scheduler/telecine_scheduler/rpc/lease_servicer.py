@@ -16,7 +16,7 @@ from telecine_scheduler.domain.errors import ProtocolViolation, StoreUnavailable
 from telecine_scheduler.domain.lease import Times
 from telecine_scheduler.metrics import SchedulerMetrics
 from telecine_scheduler.rpc.conversation import PROTOCOL_VERSION, Conversation
-from telecine_scheduler.rpc.convert import broken_outcome
+from telecine_scheduler.rpc.lease_messages import broken_outcome
 from telecine_scheduler.rpc.validation import Validation
 from telecine_scheduler.service.leasing import Leasing
 

@@ -4,53 +4,86 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, timedelta
 from urllib.parse import urlsplit
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from telecine.v1 import media_pb2
 from telecine_scheduler.domain.job import JobName, number_of
 from telecine_scheduler.domain.ranking import DEFAULT_PRIORITY
-from telecine_scheduler.domain.submission import JobClass, Retention, RetryPolicy, Submission
+from telecine_scheduler.domain.submission import (
+    DEFAULT_HARD_RUN,
+    JobClass,
+    Limits,
+    Retention,
+    RetryPolicy,
+    Submission,
+)  # fmt: skip
+from telecine_scheduler.rpc.requirements import requirements_of
 
 DEFAULT_QUEUE = "default"
 MAX_DIFFERENCES = 20
 
 
-def to_submission(name: JobName, spec: media_pb2.JobSpec) -> Submission:
-    """What the queue has to know of a spec that was checked."""
+def to_submission(name: JobName, spec: media_pb2.JobSpec, kept: Retention) -> Submission:
+    """What the queue has to know of a spec that was checked. *kept* holds where the spec says nothing of it."""
     has = spec.HasField
     return Submission(
         name=name,
-        job_class=JobClass(
-            queue=spec.queue or DEFAULT_QUEUE, units=spec.units or 1, requirements=frozenset(spec.requirements)
-        ),
+        job_class=job_class(spec),
         priority=spec.priority if has("priority") else DEFAULT_PRIORITY,
         spec=spec.SerializeToString(),
         digest=digest(spec),
         not_before=number_of(spec.not_before_time.ToDatetime(UTC)) if has("not_before_time") else 0,
         retry=_retry_policy(spec.retry_policy),
-        retention=_retention(spec),
+        retention=_retention(spec, kept),
+        limits=_limits(spec.limits),
+        labels=dict(spec.labels),
     )
+
+
+def job_class(spec: media_pb2.JobSpec) -> JobClass:
+    """What a job needs from its worker."""
+    return JobClass(queue=spec.queue or DEFAULT_QUEUE, units=spec.units or 1, requirements=requirements_of(spec))
 
 
 def _retry_policy(policy: media_pb2.RetryPolicy) -> RetryPolicy:
     default = RetryPolicy()
-    has = policy.HasField
     return RetryPolicy(
         max_attempts=policy.max_attempts or default.max_attempts,
-        initial_backoff=policy.initial_backoff.ToTimedelta() if has("initial_backoff") else default.initial_backoff,
-        max_backoff=policy.max_backoff.ToTimedelta() if has("max_backoff") else default.max_backoff,
+        initial_backoff=_duration_or(default.initial_backoff, policy, "initial_backoff"),
+        max_backoff=_duration_or(default.max_backoff, policy, "max_backoff"),
     )
 
 
-def _retention(spec: media_pb2.JobSpec) -> Retention:
-    if not spec.HasField("retention_duration"):
-        return Retention()
-    kept = spec.retention_duration.ToTimedelta()
-    return Retention(done=kept, failed=kept)
+def _retention(spec: media_pb2.JobSpec, kept: Retention) -> Retention:
+    own = _duration(spec, "retention_duration")
+    return kept if own is None else Retention(succeeded=own, failed=own, cancelled=own)
+
+
+def _limits(limits: media_pb2.Limits) -> Limits:
+    return Limits(
+        queue=_duration(limits, "queue_timeout"),
+        total=_duration(limits, "total_timeout"),
+        hard_run=_duration_or(DEFAULT_HARD_RUN, limits, "hard_run_timeout"),
+        cancel_grace=_duration(limits, "cancel_grace"),
+    )
+
+
+def _duration(message: Message, field: str) -> timedelta | None:
+    """A duration that was checked; None where it is absent."""
+    if not message.HasField(field):
+        return None
+    duration: Duration = getattr(message, field)
+    return duration.ToTimedelta()
+
+
+def _duration_or(default: timedelta, message: Message, field: str) -> timedelta:
+    given = _duration(message, field)
+    return default if given is None else given
 
 
 def redacted(spec: media_pb2.JobSpec) -> media_pb2.JobSpec:

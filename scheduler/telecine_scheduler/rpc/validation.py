@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
 from typing import Any, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import protovalidate
 from google.protobuf.duration_pb2 import Duration
@@ -13,15 +12,16 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from telecine.v1 import media_pb2
+from telecine.v1 import media_pb2, scheduler_service_pb2
 from telecine_scheduler.domain.errors import InvalidRequest, NotSupported, Violation
+from telecine_scheduler.rpc.task_rules import TASK_KINDS, task_violations
+from telecine_scheduler.rpc.time_limits import limit_violations
+from telecine_scheduler.rpc.uris import HTTP, uri_violations
 
 MAX_SPEC_BYTES = 64 * 1024
-TASK_KINDS = frozenset({"ffmpeg", "transcode"})
-CONTAINERS = frozenset({"mp4", "mov", "mkv", "webm", "ts", "m4a", "mp3", "ogg", "opus", "flac", "wav"})
 # Options of the contract that this version does not carry out; refused, so that none of them silently does nothing.
 _LATER = (
-    "limits", "task.transcode.filters", "task.transcode.audio.loudness", "task.transcode.video.tone_map_to_sdr",
+    "task.transcode.filters", "task.transcode.audio.loudness", "task.transcode.video.tone_map_to_sdr",
 )  # fmt: skip
 
 M = TypeVar("M", bound=Message)
@@ -45,22 +45,43 @@ class Validation:
             raise InvalidRequest(violations)
         return message
 
-    def check_spec(self, request: Message, spec: media_pb2.JobSpec) -> None:
-        """Everything that can be seen of a spec before a worker has it.
-
-        Raises InvalidRequest with every violation, then NotSupported.
-        """
+    def submission_violations(self, request: scheduler_service_pb2.SubmitJobRequest) -> list[Violation]:
+        """Everything wrong with a submission that can be seen before a worker has it."""
+        spec = request.spec
         size = spec.ByteSize()
         if size > MAX_SPEC_BYTES:
-            raise InvalidRequest(
-                [Violation(field="spec", description=f"has {size} bytes; at most {MAX_SPEC_BYTES} are allowed")]
-            )
-        violations = self.violations(request) + list(_unknown_fields("spec", spec))
-        if not violations:
-            violations = [*_references(spec), *_uris(spec), *_times("spec", spec)]
+            return [Violation(field="spec", description=f"has {size} bytes; at most {MAX_SPEC_BYTES} are allowed")]
+        found = [*self.violations(request), *_unknown_fields("spec", spec), *_times("spec", spec)]
+        # Of one field the first word counts: what looks further would only say the same in another way.
+        fields = {violation.field for violation in found}
+        further = [*task_violations(spec), *uri_violations(spec)]
+        if not any(field.startswith("spec.limits") for field in fields):
+            further += limit_violations(spec.limits)
+        return found + [violation for violation in further if violation.field not in fields]
+
+    def check_submission(self, request: scheduler_service_pb2.SubmitJobRequest) -> None:
+        """Raises InvalidRequest with every violation, then NotSupported."""
+        violations = self.submission_violations(request)
         if violations:
             raise InvalidRequest(violations)
-        _check_supported(spec)
+        missing = unsupported(request.spec)
+        if missing:
+            raise NotSupported(missing)
+
+
+def unsupported(spec: media_pb2.JobSpec) -> str:
+    """Which task kind, option or scheme of a spec without violations is not there yet; empty where all are."""
+    kind = spec.task.WhichOneof("kind")
+    if kind not in TASK_KINDS:
+        return f"the task kind {kind} is not there yet; there are {', '.join(sorted(TASK_KINDS))}"
+    for dotted in _LATER:
+        if _is_set(spec, dotted):
+            return f"spec.{dotted} is not there yet; leave it out"
+    inputs = {urlsplit(source.uri).scheme for source in spec.inputs.values()}
+    for scheme in sorted(inputs - HTTP | {urlsplit(spec.output.uri).scheme}):
+        if scheme not in {"", "file"}:
+            return f"{scheme}:// is not there yet; there are file:// and, for inputs, http:// and https://"
+    return ""
 
 
 def _path(field: object) -> str:
@@ -79,82 +100,13 @@ def _unknown_fields(path: str, message: Message) -> Iterator[Violation]:
     # The stubs do not know that it can be iterated.
     for field in cast("Iterable[Any]", UnknownFieldSet(message)):
         yield Violation(field=path, description=f"has an unknown field with the number {field.field_number}; remove it")
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is None:
-            continue
-        name = f"{path}.{descriptor.name}"
-        if isinstance(value, Message):
-            yield from _unknown_fields(name, value)
-        elif descriptor.message_type.GetOptions().map_entry:
-            if descriptor.message_type.fields_by_name["value"].message_type is not None:
-                for key in value:
-                    yield from _unknown_fields(f'{name}["{key}"]', value[key])
-        else:
-            for index, item in enumerate(value):
-                yield from _unknown_fields(f"{name}[{index}]", item)
-
-
-def _references(spec: media_pb2.JobSpec) -> Iterator[Violation]:
-    """Inputs that are named and not there, there and not named, and outputs without a place."""
-    kind = spec.task.WhichOneof("kind")
-    if kind not in TASK_KINDS:
-        return
-    if not spec.HasField("output"):
-        yield Violation(field="spec.output", description=f"is needed by {kind}: where the files go")
-    named: set[str] = set()
-    if kind == "transcode":
-        named.add(spec.task.transcode.input)
-        suffix = PurePosixPath(spec.task.transcode.path).suffix.removeprefix(".").lower()
-        if suffix not in CONTAINERS:
-            known = ", ".join(sorted(CONTAINERS))
-            yield Violation(
-                field="spec.task.transcode.path",
-                description=f"the container follows the extension, and .{suffix} is none of {known}",
-            )
-    else:
-        named |= {
-            name for flag, name in zip(spec.task.ffmpeg.args, spec.task.ffmpeg.args[1:], strict=False) if flag == "-i"
-        }
-        named |= {name for name in spec.inputs if any(f"{{in:{name}}}" in arg for arg in spec.task.ffmpeg.args)}
-        for index, output in enumerate(spec.task.ffmpeg.outputs):
-            if output not in spec.task.ffmpeg.args:
-                yield Violation(
-                    field=f"spec.task.ffmpeg.outputs[{index}]",
-                    description=f"{output!r} does not stand in args, so nothing would write it",
-                )
-    for name in sorted(named - spec.inputs.keys()):
-        yield Violation(field="spec.inputs", description=f"has no input {name!r}, which the task names")
-    for name in sorted(spec.inputs.keys() - named):
-        yield Violation(field=f'spec.inputs["{name}"]', description="is not used by the task; remove it")
-
-
-def _uris(spec: media_pb2.JobSpec) -> Iterator[Violation]:
-    uris = [(f'spec.inputs["{name}"].uri', source.uri) for name, source in spec.inputs.items()]
-    if spec.HasField("output"):
-        uris.append(("spec.output.uri", spec.output.uri))
-    for field, uri in uris:
-        try:
-            parts = urlsplit(uri)
-            path = unquote(parts.path, errors="strict")
-        except ValueError:
-            yield Violation(field=field, description="is no valid URI, or its path is not UTF-8")
-            continue
-        if parts.scheme != "file":
-            continue
-        if parts.query or parts.fragment:
-            yield Violation(
-                field=field, description="a file:// URI has no query or fragment; write ? as %3F and # as %23"
-            )
-        elif "\0" in path or ".." in path.split("/"):
-            yield Violation(field=field, description="a file:// path has no '..' part and no NUL character")
+    for name, value in _within(path, message):
+        yield from _unknown_fields(name, value)
 
 
 def _times(path: str, message: Message) -> Iterator[Violation]:
     """Durations and timestamps that are none: parts of unlike sign, or out of range."""
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is None or not isinstance(value, Message):
-            continue
-        name = f"{path}.{descriptor.name}"
+    for name, value in _within(path, message):
         if isinstance(value, Duration | Timestamp):
             try:
                 value.ToJsonString()
@@ -164,18 +116,19 @@ def _times(path: str, message: Message) -> Iterator[Violation]:
             yield from _times(name, value)
 
 
-def _check_supported(spec: media_pb2.JobSpec) -> None:
-    kind = spec.task.WhichOneof("kind")
-    if kind not in TASK_KINDS:
-        known = " and ".join(sorted(TASK_KINDS))
-        raise NotSupported(f"the task kind {kind} is not there yet; there are {known}")
-    for dotted in _LATER:
-        if _is_set(spec, dotted):
-            raise NotSupported(f"spec.{dotted} is not there yet; leave it out")
-    uris = [source.uri for source in spec.inputs.values()] + [spec.output.uri]
-    for scheme in sorted({urlsplit(uri).scheme for uri in uris}):
-        if scheme != "file":
-            raise NotSupported(f"{scheme}:// is not there yet; use file://")
+def _within(path: str, message: Message) -> Iterator[tuple[str, Message]]:
+    """The messages right below one, with their paths: in fields, lists and maps."""
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None:
+            continue
+        name = f"{path}.{descriptor.name}"
+        if isinstance(value, Message):
+            yield name, value
+        elif descriptor.message_type.GetOptions().map_entry:
+            if descriptor.message_type.fields_by_name["value"].message_type is not None:
+                yield from ((f'{name}["{key}"]', value[key]) for key in value)
+        else:
+            yield from ((f"{name}[{index}]", item) for index, item in enumerate(value))
 
 
 def _is_set(message: Message, dotted: str) -> bool:

@@ -10,7 +10,9 @@ import structlog
 
 from telecine_scheduler.domain.errors import StoreUnavailable
 from telecine_scheduler.metrics import SchedulerMetrics
+from telecine_scheduler.service.directory import WorkerDirectory
 from telecine_scheduler.service.leasing import Leasing
+from telecine_scheduler.service.watch_set import WatchSets
 from telecine_scheduler.service.watching import Watching
 from telecine_scheduler.store.feed import Feed
 from telecine_scheduler.store.job_store import JobStore
@@ -52,13 +54,15 @@ class Background:
     """The steps. Each is called again and again by its part in app.py."""
 
     def __init__(
-        self, *, store: JobStore, feed: Feed, leasing: Leasing, watching: Watching,
-        metrics: SchedulerMetrics, store_watch: StoreWatch,
+        self, *, store: JobStore, feed: Feed, leasing: Leasing, directory: WorkerDirectory, watching: Watching,
+        watch_sets: WatchSets, metrics: SchedulerMetrics, store_watch: StoreWatch,
     ) -> None:  # fmt: skip
         self._store = store
         self._feed = feed
         self._leasing = leasing
+        self._directory = directory
         self._watching = watching
+        self._watch_sets = watch_sets
         self._metrics = metrics
         self._store_watch = store_watch
 
@@ -80,12 +84,16 @@ class Background:
         except StoreUnavailable:
             self._feed.lost_track()
             raise
-        self._watching.follow(changes, missed=missed)
+        self._watching.follow(changes, missed=missed, position=self._feed.position)
         self._leasing.follow(changes)
 
     async def measure(self) -> None:
         """Read the figures for the gauges."""
-        self._metrics.show(await self._store.stats(), watchers=self._watching.count)
+        stats = await self._store.stats()
+        blocked = sum(each.ready for each in stats.classes if self._directory.is_blocked(each.job_class))
+        self._metrics.show(stats)
+        self._metrics.show_workers(self._directory.workers, blocked=blocked)
+        self._metrics.show_watchers(one=self._watching.count, many=self._watch_sets.count)
 
     async def steadily(self, step: Callable[[], Awaitable[None]]) -> None:
         """One step that outlives the store: when it is away, say so and wait a little."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -14,6 +13,7 @@ import structlog
 from telecine_scheduler.domain.errors import AlreadyConnected, StoreUnavailable, StreamFenced
 from telecine_scheduler.domain.lease import Grant, Lease, StreamId
 from telecine_scheduler.domain.submission import JobClass
+from telecine_scheduler.domain.worker import WorkerOffer, WorkerReport
 from telecine_scheduler.metrics import SchedulerMetrics
 from telecine_scheduler.store.classes import ClassTable
 from telecine_scheduler.store.feed import Change, WakeUps
@@ -27,30 +27,21 @@ MASS_LEAST = 5
 MASS_SHARE = 0.3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What a worker said of itself in its Hello."""
-
-    stream: StreamId
-    queues: frozenset[str]
-    capabilities: frozenset[str]
-    slots: int
-    version: str
-
-
 class WorkerStream:
     """One worker's stream on this scheduler: how much may be granted to it, and where grants go."""
 
     def __init__(
-        self, offer: Offer, leasing: Leasing, *, on_grants: Callable[[list[Grant]], None],
-        on_cancel: Callable[[Lease], None], on_fenced: Callable[[StreamFenced], None],
+        self, stream: StreamId, offer: WorkerOffer, leasing: Leasing, *, on_grants: Callable[[list[Grant]], None],
+        on_cancel: Callable[[Lease, timedelta | None], None], on_fenced: Callable[[StreamFenced], None],
         room: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
+        self.id = stream
         self.offer = offer
+        self.draining = False
         self.on_cancel = on_cancel
         self._leasing = leasing
         self._on_grants = on_grants
-        self._on_fenced = on_fenced
+        self.on_fenced = on_fenced
         # Returns when earlier grants are on their way, so that they never gather here.
         self._room = room
         self._limit = 0
@@ -63,7 +54,7 @@ class WorkerStream:
     @property
     def free(self) -> int:
         """Units that may be granted now."""
-        return max(0, self._limit - self._granted)
+        return 0 if self.draining else max(0, self._limit - self._granted)
 
     @property
     def unpromised(self) -> int:
@@ -75,9 +66,12 @@ class WorkerStream:
         offer = self.offer
         return job_class.served_by(queues=offer.queues, capabilities=offer.capabilities, slots=offer.slots)
 
-    def credit(self, limit: int) -> None:
-        """The worker takes *limit* units in all, counted from the beginning of the stream."""
+    def credit(self, limit: int, *, draining: bool = False) -> None:
+        """The worker takes *limit* units in all, counted from the beginning of the stream; none where it drains."""
         self._limit = limit
+        if draining != self.draining:
+            self.draining = draining
+            self._leasing.news.set()
         self.want()
 
     def want(self) -> None:
@@ -86,9 +80,8 @@ class WorkerStream:
             self._wanted.set()
 
     def promise(self, units: int) -> None:
-        """A submit that is being sent counts on this worker: look for work right behind it."""
+        """A submit that is about to be sent counts on this worker. `want` has to follow when it was."""
         self._promised += units
-        self.want()
 
     async def run(self) -> None:
         """Dispatch whenever there is credit and perhaps work, one request at a time, until cancelled or fenced."""
@@ -99,7 +92,7 @@ class WorkerStream:
                 while await self._dispatch():
                     pass
             except StreamFenced as error:
-                self._on_fenced(error)
+                self.on_fenced(error)
                 return
             except StoreUnavailable:
                 # The safety poll tries again once Redis is back.
@@ -115,9 +108,7 @@ class WorkerStream:
             return False
         self._asking = True
         try:
-            grants = await self._leasing.store.dispatch(
-                self.offer.stream, free=free, classes=classes, after_submit=after_submit
-            )
+            grants = await self._leasing.store.dispatch(self.id, free=free, classes=classes, after_submit=after_submit)
         finally:
             self._asking = False
         self._granted += sum(grant.units for grant in grants)
@@ -138,24 +129,27 @@ class Leasing:
         self._ended: deque[float] = deque()
         # Ends of streams that the store has not heard of yet.
         self._untold: list[tuple[StreamId, bool]] = []
+        # Set at first, and when a worker came, went, or began to drain.
+        self.news = asyncio.Event()
+        self.news.set()
         self.draining = False
 
-    async def open(self, offer: Offer, held: Collection[Lease]) -> None:
+    async def open(self, stream: StreamId, held: Collection[Lease]) -> None:
         """Register a worker's stream, and end what an older process of that worker left.
 
         Raises AlreadyConnected and StreamFenced. The worker's outcomes and held leases have been applied by then.
         """
-        reply = await self.store.register(offer.stream)
+        reply = await self.store.register(stream)
         if reply is RegisterReply.ALREADY_CONNECTED:
             raise AlreadyConnected(
-                f"a worker with the id {offer.stream.worker_id} is connected; two processes must not share an id",
+                f"a worker with the id {stream.worker_id} is connected; two processes must not share an id",
                 retry_after=timedelta(seconds=5),
             )
         if reply is RegisterReply.FENCED:
             raise StreamFenced(
-                f"epoch {offer.stream.epoch} of worker {offer.stream.worker_id} is not the newest; count up and reconnect"
+                f"epoch {stream.epoch} of worker {stream.worker_id} is not the newest; count up and reconnect"
             )
-        await self.reclaim(offer.stream, held)
+        await self.reclaim(stream, held)
         await self._classes.refresh()
 
     async def reclaim(self, stream: StreamId, held: Collection[Lease]) -> None:
@@ -167,12 +161,13 @@ class Leasing:
 
     def attach(self, stream: WorkerStream) -> None:
         """Begin to dispatch to *stream*, unless a later one of its session is here already."""
-        new = stream.offer.stream
+        new = stream.id
         there = self._streams.get(new.worker_id)
-        old = there.offer.stream if there else None
+        old = there.id if there else None
         if old and old.session_id == new.session_id and old.epoch > new.epoch:
             return
         self._streams[new.worker_id] = stream
+        self.news.set()
 
     async def close(self, stream: WorkerStream, *, clean: bool) -> None:
         """A stream ended, or may never have begun.
@@ -180,12 +175,13 @@ class Leasing:
         Its leases are shortened, unless that was agreed (*clean*) or many streams end together. The store is told until it has
         heard: a worker whose stream counts as open could not come back as a new process.
         """
-        worker_id = stream.offer.stream.worker_id
+        worker_id = stream.id.worker_id
         connected = len(self._streams)
         if self._streams.get(worker_id) is stream:
             del self._streams[worker_id]
+            self.news.set()
         shorten = not clean and not self.draining and not self._mass_ending(connected)
-        self._untold.append((stream.offer.stream, shorten))
+        self._untold.append((stream.id, shorten))
         with contextlib.suppress(StoreUnavailable):
             await self._tell_ends()
 
@@ -203,9 +199,29 @@ class Leasing:
             self._ended.popleft()
         return len(self._ended) >= max(MASS_LEAST, MASS_SHARE * (connected + len(self._ended) - 1))
 
-    def classes_of(self, offer: Offer) -> dict[str, int]:
+    def classes_of(self, offer: WorkerOffer) -> dict[str, int]:
         """Ids and units of the classes that this worker can run."""
         return self._classes.served_by(queues=offer.queues, capabilities=offer.capabilities, slots=offer.slots)
+
+    async def classes_with(self, ids: Collection[str]) -> dict[str, JobClass]:
+        """The classes that have these ids, as far as there are such."""
+        if any(each not in self._classes for each in ids):
+            await self._classes.refresh()
+        found = ((each, self._classes.job_class(each)) for each in ids)
+        return {each: job_class for each, job_class in found if job_class is not None}
+
+    def reports(self) -> list[WorkerReport]:
+        """The workers whose streams are here."""
+        return [
+            WorkerReport(stream=stream.id, offer=stream.offer, draining=stream.draining)
+            for stream in self._streams.values()
+        ]
+
+    def fence(self, stream: StreamId) -> None:
+        """End a stream that is here and not its worker's newest."""
+        there = self._streams.get(stream.worker_id)
+        if there is not None and there.id == stream:
+            there.on_fenced(StreamFenced(f"worker {stream.worker_id} has a later stream than epoch {stream.epoch}"))
 
     def idle_for(self, job_class: JobClass) -> WorkerStream | None:
         """A worker here with room for a job of this class that no other submit counts on, where the class is known here."""
@@ -238,4 +254,4 @@ class Leasing:
         for change in changes:
             stream = self._streams.get(change.worker_id) if change.cancel else None
             if stream and change.cancel:
-                stream.on_cancel(change.cancel)
+                stream.on_cancel(change.cancel, change.cancel_grace)

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from telecine_scheduler.domain.errors import JobExists
+from telecine_scheduler.domain.admission import BatchRefused
+from telecine_scheduler.domain.errors import JobExists, TelecineError
 from telecine_scheduler.domain.job import Job
 from telecine_scheduler.domain.submission import Submission
-from telecine_scheduler.service.leasing import Leasing
+from telecine_scheduler.service.leasing import Leasing, WorkerStream
 from telecine_scheduler.store.job_store import JobStore
 
 # The names of the fields in which two encoded specs differ, secrets aside; empty where they are equal.
 Compare = Callable[[bytes, bytes], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A job, and whether it was there before."""
+
+    job: Job
+    existed: bool
+
+
+class BatchErrors(Exception):
+    """Nothing of a batch was stored; what is wrong with each bad item, by its index."""
+
+    def __init__(self, errors: Mapping[int, TelecineError]) -> None:
+        super().__init__(f"{len(errors)} items of a batch were refused")
+        self.errors = errors
 
 
 class Submitting:
@@ -23,25 +41,85 @@ class Submitting:
         self._leasing = leasing
         self._compare = compare
 
-    async def submit(self, submission: Submission) -> tuple[Job, bool]:
-        """The job, and whether it was there before. Raises JobExists where it was with another spec."""
-        idle = self._leasing.idle_for(submission.job_class)
-        admitted = asyncio.ensure_future(self._store.submit(submission, dispatches=idle is not None))
-        if idle is not None:
-            # At once, so that another submit of this turn counts on another worker. The dispatch is sent by a task of the
-            # stream's own, which comes after the submit's in the loop and so stands behind it in the lane.
-            idle.promise(submission.job_class.units)
-        job, existed = await asyncio.shield(admitted)
-        if existed and job.digest != submission.digest:
-            self._refuse_another(job, submission)
-        return job, existed
+    async def submit(self, submission: Submission) -> Admitted:
+        """Raises JobExists where the job was there with another spec, and what the store refuses."""
+        [admitted] = await self.submit_each([submission])
+        if isinstance(admitted, TelecineError):
+            raise admitted
+        return admitted
 
-    def _refuse_another(self, job: Job, submission: Submission) -> None:
-        differing = self._compare(job.spec, submission.spec)
-        if differing:
-            state = "QUEUED" if job.state.name == "LEASED" else job.state.name
-            raise JobExists(
-                f"job {job.name} exists ({state}) with another spec; it differs in {', '.join(differing)}; "
-                "use another job_id for another job",
-                metadata={"state": state, "fields": ",".join(differing)},
-            )
+    async def submit_each(self, submissions: Sequence[Submission]) -> list[Admitted | TelecineError]:
+        """Each for itself, in this order: the job, or why there is none. Whatever is no refusal is raised."""
+        idle: list[WorkerStream] = []
+        sent = [self._send(submission, idle) for submission in submissions]
+        for stream in idle:
+            # The dispatch is sent by a task of the stream's own, which comes after those of the submits in the loop and so
+            # stands behind them in the lane.
+            stream.want()
+        answers = await asyncio.shield(asyncio.gather(*sent, return_exceptions=True))
+        return [self._admitted(submission, answer) for submission, answer in zip(submissions, answers, strict=True)]
+
+    def _send(self, submission: Submission, idle: list[WorkerStream]) -> Awaitable[tuple[Job, bool]]:
+        stream = self._leasing.idle_for(submission.job_class)
+        if stream is not None:
+            # At once, so that another submit of this turn counts on another worker.
+            stream.promise(submission.job_class.units)
+            idle.append(stream)
+        return asyncio.ensure_future(self._store.submit(submission, dispatches=stream is not None))
+
+    def _admitted(self, submission: Submission, answer: tuple[Job, bool] | BaseException) -> Admitted | TelecineError:
+        if isinstance(answer, TelecineError):
+            return answer
+        if isinstance(answer, BaseException):
+            raise answer
+        job, existed = answer
+        return self._differing(submission, job) or Admitted(job=job, existed=existed)
+
+    async def submit_all(self, submissions: Sequence[Submission]) -> list[Admitted]:
+        """All or none. Raises BatchErrors."""
+        while True:
+            try:
+                answers = await asyncio.shield(asyncio.ensure_future(self._store.submit_all(submissions)))
+            except BatchRefused as refused:
+                submissions = self._equalled(submissions, refused)
+                continue
+            return [Admitted(job=job, existed=existed) for job, existed in answers]
+
+    async def check(self, submissions: Sequence[Submission]) -> list[Job | None]:
+        """The jobs that have these ids already, with equal specs. Raises BatchErrors where submitting would be refused."""
+        jobs = await asyncio.gather(*(self._store.get(submission.name, full=True) for submission in submissions))
+        errors = {
+            index: another
+            for index, (submission, job) in enumerate(zip(submissions, jobs, strict=True))
+            if job is not None and (another := self._differing(submission, job)) is not None
+        }
+        if errors:
+            raise BatchErrors(errors)
+        return jobs
+
+    def _equalled(self, submissions: Sequence[Submission], refused: BatchRefused) -> Sequence[Submission]:
+        """The same with the digests of jobs that exist with an equal spec. Raises BatchErrors where there is another reason."""
+        errors = dict(refused.errors)
+        for index, job in refused.existing.items():
+            another = self._differing(submissions[index], job)
+            if another:
+                errors[index] = another
+        if errors:
+            raise BatchErrors(dict(sorted(errors.items()))) from refused
+        existing = refused.existing
+        return [
+            replace(submission, digest=existing[index].digest) if index in existing else submission
+            for index, submission in enumerate(submissions)
+        ]
+
+    def _differing(self, submission: Submission, job: Job) -> JobExists | None:
+        """The refusal where *job*, which has the submission's id, has another spec."""
+        differing = self._compare(job.spec, submission.spec) if job.digest != submission.digest else ()
+        if not differing:
+            return None
+        state = job.state.public.name
+        return JobExists(
+            f"job {job.name} exists ({state}) with another spec; it differs in {', '.join(differing)}; "
+            "use another job_id for another job",
+            metadata={"state": state, "fields": ",".join(differing)},
+        )

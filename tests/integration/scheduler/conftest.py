@@ -14,9 +14,10 @@ from support.invariants import Keyspace
 from support.redis_server import RedisServer
 from support.running_scheduler import Running, running_scheduler
 from support.store_bench import WORKER, Bench
-from telecine_scheduler.domain.lease import Times
+from telecine_scheduler.domain.admission import Admission
+from telecine_scheduler.domain.lease import Endings, Times
 from telecine_scheduler.store.classes import ClassTable
-from telecine_scheduler.store.job_store import Admission, JobStore, Losses
+from telecine_scheduler.store.job_store import JobStore
 from telecine_scheduler.store.keys import prefix
 from telecine_scheduler.store.lane import Lane
 from telecine_scheduler.store.link import close, connect
@@ -51,7 +52,7 @@ async def bench(redis_server: RedisServer, client: redis.Redis) -> AsyncIterator
     running = [asyncio.create_task(lane.run()) for lane in lanes]
     store = JobStore(
         durable=lanes[0], fast=lanes[1], scheduler="a", times=times, admission=Admission(max_queued=5, max_queued_per_tenant=4),
-        losses=Losses(failure=b"lost", short=b"lost"),
+        endings=Endings(worker_lost=b"lost", queue_timeout=b"queue", total_timeout=b"total", run_timeout=b"run"),
     )  # fmt: skip
     await store.register(WORKER)
     await store.sweep()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.running_scheduler import a_spec
 from telecine.v1 import media_pb2
 from telecine_scheduler.domain.job import JobName
+from telecine_scheduler.domain.submission import Limits, Retention
 from telecine_scheduler.rpc.specs import differing_fields, digest, redacted, to_submission
 
 NAME = JobName(tenant="default", job_id="job")
@@ -60,17 +61,37 @@ def test_the_order_of_a_map_makes_no_difference(names: list[str]) -> None:
 
 
 def test_defaults_are_filled_in() -> None:
-    """Queue default, priority 50, one unit, three attempts, a day and a week."""
-    job = to_submission(NAME, a_spec())
+    """Queue default, priority 50, one unit, three attempts, what the operator keeps, a day at most for a run."""
+    kept = Retention(succeeded=timedelta(hours=5))
+    job = to_submission(NAME, a_spec(), kept)
 
-    assert ("default", 1, 50, 0) == (job.job_class.queue, job.job_class.units, job.priority, job.not_before)
-    assert (3, timedelta(hours=24), timedelta(days=7)) == (
-        job.retry.max_attempts,
-        job.retention.done,
-        job.retention.failed,
-    )
+    assert ("default", 1, 50, 0, {}) == (
+        job.job_class.queue, job.job_class.units, job.priority, job.not_before, job.labels,
+    )  # fmt: skip
+    assert (3, kept, Limits()) == (job.retry.max_attempts, job.retention, job.limits)
+    assert timedelta(hours=24) == job.limits.hard_run
 
 
 def test_a_priority_of_zero_is_not_the_default() -> None:
-    """0 is the lowest, and absent is 50."""
-    assert 0 == to_submission(NAME, a_spec(priority=0)).priority
+    """0 is the lowest, and absent is 50; a backoff of 0 is at once."""
+    spec = a_spec(priority=0)
+    spec.retry_policy.initial_backoff.FromTimedelta(timedelta())
+    job = to_submission(NAME, spec, Retention())
+
+    assert (0, timedelta()) == (job.priority, job.retry.initial_backoff)
+
+
+def test_limits_labels_and_retention_are_taken() -> None:
+    """Each to its place; a job's own retention holds for every end."""
+    spec = a_spec(labels={"show": "news"})
+    hours = {"queue_timeout": 1, "total_timeout": 2, "hard_run_timeout": 3, "soft_run_timeout": 4}
+    for name, number in hours.items():
+        getattr(spec.limits, name).FromTimedelta(timedelta(hours=number))
+    spec.limits.cancel_grace.FromTimedelta(timedelta())
+    spec.retention_duration.FromTimedelta(timedelta(hours=6))
+    job = to_submission(NAME, spec, Retention())
+
+    one, two, three, six = (timedelta(hours=number) for number in (1, 2, 3, 6))
+    assert Limits(queue=one, total=two, hard_run=three, cancel_grace=timedelta()) == job.limits
+    assert Retention(succeeded=six, failed=six, cancelled=six) == job.retention
+    assert {"show": "news"} == job.labels

@@ -1,0 +1,59 @@
+"""What a task needs from its worker, as labels.
+
+Requirements make classes, and classes are bounded (256 in all, 32 a tenant), so whatever every job of a kind needs is folded
+into one label, task/<kind>: a worker offers it when its FFmpeg has the demuxers, muxers, filters and FFmpeg's own encoders
+that the kind uses. Beside it stands only what depends on the spec and comes from a library that a build of FFmpeg may be
+without: encoder/<name>. All filters of the allow-list are FFmpeg's own, so no filter makes a requirement.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+from telecine.v1 import media_pb2
+
+VIDEO_ENCODERS: Mapping[str, str] = {
+    "h264": "libx264", "h265": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1",
+}  # fmt: skip
+# The other codecs are encoded by FFmpeg itself.
+AUDIO_ENCODERS: Mapping[str, str] = {"opus": "libopus", "mp3": "libmp3lame"}
+# Encoders of other people's libraries that raw arguments may name. The worker's allow-list has these and FFmpeg's own.
+LIBRARY_ENCODERS = frozenset(
+    {
+        "libx264", "libx265", "libvpx", "libvpx-vp9", "libsvtav1", "libaom-av1", "libwebp",
+        "libopus", "libmp3lame", "libvorbis",
+    }
+)  # fmt: skip
+_CODEC_OPTIONS = frozenset({"-c", "-codec", "-vcodec", "-acodec", "-scodec"})
+
+
+def requirements_of(spec: media_pb2.JobSpec) -> frozenset[str]:
+    """Everything a worker must offer for this job: what its task needs, and what the caller asks for besides."""
+    kind = spec.task.WhichOneof("kind")
+    encoders = {f"encoder/{name}" for name in _encoders(spec.task)}
+    return frozenset({f"task/{kind}", *encoders, *spec.requirements})
+
+
+def _encoders(task: media_pb2.Task) -> Iterator[str]:
+    match task.WhichOneof("kind"):
+        case "transcode":
+            yield from _known(VIDEO_ENCODERS, task.transcode.video.codec)
+            yield from _known(AUDIO_ENCODERS, task.transcode.audio.codec)
+        case "thumbnails":
+            if task.thumbnails.path.lower().endswith(".webp"):
+                yield "libwebp"
+        case "ffmpeg":
+            yield from _named(task.ffmpeg.args)
+
+
+def _known(encoders: Mapping[str, str], codec: str) -> Iterator[str]:
+    if codec in encoders:
+        yield encoders[codec]
+
+
+def _named(args: Sequence[str]) -> Iterator[str]:
+    """The libraries' encoders that stand after -c, -c:v:0, -vcodec and the like."""
+    for option, value in itertools.pairwise(args):
+        if option.partition(":")[0] in _CODEC_OPTIONS and value in LIBRARY_ENCODERS:
+            yield value

@@ -1,0 +1,88 @@
+"""Where inputs come from and outputs go: what can be seen of a URI, and of the headers that are sent to it.
+
+Nothing here repeats a URI, a query or a header's value in what it says: they may hold secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from telecine.v1 import media_pb2
+from telecine_scheduler.domain.errors import Violation
+
+HTTP = frozenset({"http", "https"})
+# What the fetch says itself, and what belongs to a single hop (RFC 9110, 7.6.1).
+RESERVED_HEADERS = frozenset(
+    {
+        "accept-encoding", "connection", "content-length", "expect", "host", "if-match", "if-modified-since",
+        "if-none-match", "if-range", "if-unmodified-since", "keep-alive", "proxy-authenticate", "proxy-authorization",
+        "proxy-connection", "range", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+_NO_URI_CHARACTER = re.compile(r"[^\x21-\x7e]|\\")
+_NO_HEADER_CHARACTER = re.compile(r"[^\t\x20-\x7e]")
+
+
+def uri_violations(spec: media_pb2.JobSpec) -> Iterator[Violation]:
+    """What is wrong with the spec's URIs and headers, beyond the rules of the .proto."""
+    for name, source in spec.inputs.items():
+        field = f'spec.inputs["{name}"]'
+        yield from _uri(f"{field}.uri", source.uri)
+        yield from _headers(f"{field}.headers", source)
+    if spec.HasField("output"):
+        yield from _uri("spec.output.uri", spec.output.uri)
+
+
+def _uri(field: str, uri: str) -> Iterator[Violation]:
+    try:
+        parts = urlsplit(uri)
+        path = unquote(parts.path, errors="strict")
+    except ValueError:
+        yield Violation(field=field, description="is no valid URI, or its path is not UTF-8")
+        return
+    if parts.scheme == "file":
+        yield from _file(field, parts, path)
+    elif parts.scheme in HTTP:
+        yield from (Violation(field=field, description=text) for text in _http(uri, parts))
+
+
+def _file(field: str, parts: SplitResult, path: str) -> Iterator[Violation]:
+    if parts.query or parts.fragment:
+        yield Violation(field=field, description="a file:// URI has no query or fragment; write ? as %3F and # as %23")
+    elif "\0" in path or ".." in path.split("/"):
+        yield Violation(field=field, description="a file:// path has no '..' part and no NUL character")
+
+
+def _http(uri: str, parts: SplitResult) -> Iterator[str]:
+    if _NO_URI_CHARACTER.search(uri):
+        yield "has a character that a URI does not have; write it percent-encoded, and a host's name in ASCII"
+    if "@" in parts.netloc:
+        yield "has a user name; send credentials in headers, which are never shown"
+    if "#" in uri:
+        yield "has a fragment, which no server sees; leave it out, or write # as %23"
+    if not parts.hostname:
+        yield "names no host"
+    try:
+        valid = parts.port is None or parts.port > 0
+    except ValueError:
+        valid = False
+    if not valid:
+        yield "has a port that is none of 1 to 65535"
+
+
+def _headers(field: str, source: media_pb2.Input) -> Iterator[Violation]:
+    if source.headers and source.uri.partition(":")[0].lower() not in HTTP:
+        yield Violation(field=field, description="are for http:// and https:// only; leave them out")
+        return
+    seen: set[str] = set()
+    for name in sorted(source.headers):
+        where, lower = f'{field}["{name}"]', name.lower()
+        if lower in RESERVED_HEADERS:
+            yield Violation(field=where, description="is set by the fetch itself; leave it out")
+        if lower in seen:
+            yield Violation(field=where, description="stands there twice, written in another way")
+        seen.add(lower)
+        if _NO_HEADER_CHARACTER.search(source.headers[name]):
+            yield Violation(field=where, description="may have printable ASCII characters, spaces and tabs only")

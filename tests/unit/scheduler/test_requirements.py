@@ -1,0 +1,96 @@
+"""What tasks need from workers: the labels, and that both sides mean the same by them."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.running_scheduler import CAPABILITIES, a_spec
+from telecine.v1 import media_pb2
+from telecine_scheduler.rpc.requirements import AUDIO_ENCODERS, LIBRARY_ENCODERS, VIDEO_ENCODERS, requirements_of
+from telecine_scheduler.rpc.task_rules import TASK_KINDS
+from telecine_worker.ffmpeg import filters, options
+from telecine_worker.tasks import audio_encoding, kinds, video_encoding
+
+
+def needs(**task: object) -> set[str]:
+    """Of a task: what it needs beside task/<kind>, without the prefix."""
+    spec = media_pb2.JobSpec(task=media_pb2.Task(**task))  # type: ignore[arg-type]
+    [kind] = task
+    labels = requirements_of(spec)
+    assert f"task/{kind}" in labels
+    return {label.removeprefix("encoder/") for label in labels - {f"task/{kind}"}}
+
+
+def transcode(video: str = "", audio: str = "") -> media_pb2.TranscodeTask:
+    task = media_pb2.TranscodeTask(input="in", path="out.mkv")
+    if video:
+        task.video.codec = video
+    if audio:
+        task.audio.codec = audio
+    return task
+
+
+@pytest.mark.parametrize(
+    ("video", "audio", "encoders"),
+    [
+        ("h264", "aac", {"libx264"}),
+        ("h265", "opus", {"libx265", "libopus"}),
+        ("vp9", "mp3", {"libvpx-vp9", "libmp3lame"}),
+        ("av1", "flac", {"libsvtav1"}),
+        ("copy", "ac3", set()),
+        ("copy", "copy", set()),
+        ("", "pcm_s16le", set()),
+    ],
+)
+def test_a_transcode_needs_its_codecs_libraries(video: str, audio: str, encoders: set[str]) -> None:
+    """FFmpeg's own encoders and copies need nothing beside the kind."""
+    assert encoders == needs(transcode=transcode(video, audio))
+
+
+@pytest.mark.parametrize(
+    ("args", "encoders"),
+    [
+        (["-i", "in", "-c:v", "libx265", "-c:a:0", "libopus", "out.mkv"], {"libx265", "libopus"}),
+        (["-i", "in", "-vcodec", "libvpx", "-acodec", "libvorbis", "out.webm"], {"libvpx", "libvorbis"}),
+        (["-i", "in", "-codec", "libwebp", "out.webp"], {"libwebp"}),
+        (["-i", "in", "-c", "copy", "out.mkv"], set()),
+        (["-i", "in", "-c:v", "mpeg4", "-c:a", "aac", "-scodec", "srt", "out.mkv"], set()),
+        (["-i", "libx264", "-vf", "scale=640:-2,eq=gamma=1.1", "libx265"], set()),
+        (["-i", "in", "-c:v", "libfdk_aac", "out.mp4"], set()),
+    ],
+)
+def test_raw_arguments_need_the_libraries_they_name(args: list[str], encoders: set[str]) -> None:
+    """Only where an encoder stands, and only names of the allow-list: whatever else is there makes no class of its own."""
+    assert encoders == needs(ffmpeg=media_pb2.FfmpegTask(args=args, outputs=args[-1:]))
+
+
+def test_pictures_need_a_library_only_for_webp() -> None:
+    """jpg and png are FFmpeg's own; a probe needs no encoder at all."""
+    found = {
+        name: needs(thumbnails=media_pb2.ThumbnailsTask(input="in", path=f"%d.{name}", count=1))
+        for name in ("jpg", "png", "webp", "WEBP")
+    }
+    assert {"jpg": set(), "png": set(), "webp": {"libwebp"}, "WEBP": {"libwebp"}} == found
+    assert set() == needs(probe=media_pb2.ProbeTask(input="in"))
+
+
+def test_the_callers_requirements_come_besides() -> None:
+    """And make one set with the task's."""
+    spec = a_spec(requirements=["gpu/nvidia", "encoder/libx264"])
+
+    assert {"task/transcode", "encoder/libx264", "gpu/nvidia"} == requirements_of(spec)
+
+
+def test_both_sides_have_the_same_tables() -> None:
+    """The scheduler must not import the worker, so this holds their codecs and encoders together."""
+    libraries = {codec: each.encoder for codec, each in video_encoding.CODECS.items()}
+    assert libraries == dict(VIDEO_ENCODERS)
+    sounds = {codec: each.encoder for codec, each in audio_encoding.CODECS.items() if each.encoder.startswith("lib")}
+    assert sounds == dict(AUDIO_ENCODERS)
+    assert options.LIBRARY_ENCODERS == LIBRARY_ENCODERS
+    assert set(kinds.SUPPORTED) == TASK_KINDS
+    # Each of these needs another library: with one on the allow-list, requirements.py has to say filter/<name>.
+    assert not {"zscale", "drawtext", "subtitles", "ass", "libplacebo", "libvmaf", "vidstabtransform"} & set(
+        filters.FILTERS
+    )
+    assert {f"task/{kind}" for kind in TASK_KINDS} == {each for each in CAPABILITIES if each.startswith("task/")}
