@@ -17,6 +17,7 @@ import pytest
 import structlog
 from google.protobuf import json_format
 
+from support.fetching import intake
 from support.ffmpeg_under_test import toolchain_under_test
 from telecine.v1 import media_pb2
 from telecine_worker.attempt import Assignment, Attempt, Permission
@@ -128,6 +129,8 @@ class Studio:
     output: Path
     threads: Threads
     snapshots: list[Snapshot] = field(default_factory=list)
+    # Schemes and sizes of inputs.
+    opened: list[tuple[str, int]] = field(default_factory=list)
     token: int = 1
     tenant: str = "t"
     # Processes are found by it: those of tests that run beside these are not ours.
@@ -147,8 +150,10 @@ class Studio:
         }
         return json_format.ParseDict(data, media_pb2.JobSpec())
 
-    def attempt(self, spec: media_pb2.JobSpec, ask_to_publish: Callable[[], Awaitable[Permission]] = always) -> Attempt:
-        """An attempt that has not begun; each has the next token."""
+    def attempt(
+        self, spec: media_pb2.JobSpec, ask_to_publish: Callable[[], Awaitable[Permission]] = always, **rest: Any
+    ) -> Attempt:
+        """An attempt that has not begun; each has the next token. *rest* goes into its Assignment."""
         self.token += 1
         return Attempt(
             Assignment(
@@ -159,12 +164,15 @@ class Studio:
                 generation=1,
                 spec=spec,
                 staging_name=self.staging_name(self.token),
+                **rest,
             ),
             toolchain=self.toolchain,
             roots=FileRoots(self.roots),
+            intake=intake(self.roots, self.output.parent),
             threads=self.threads,
             ask_to_publish=ask_to_publish,
             on_progress=self.snapshots.append,
+            on_input=lambda scheme, size_bytes: self.opened.append((scheme, size_bytes)),
             log=structlog.get_logger(),
         )
 

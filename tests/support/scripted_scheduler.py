@@ -14,11 +14,13 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from telecine.v1 import lease_service_pb2 as pb
-from telecine.v1 import lease_service_pb2_grpc
+from telecine.v1 import lease_service_pb2_grpc, media_pb2
 from telecine_process.addresses import Address, parse_address
 
 SECONDS = 10
 DAY = timedelta(days=1)
+# What is granted where the test does not say otherwise: a task of a kind that every worker knows.
+SPEC = media_pb2.JobSpec(task=media_pb2.Task(probe=media_pb2.ProbeTask(input="main"))).SerializeToString()
 
 
 class ScriptedStream:
@@ -84,7 +86,7 @@ class ScriptedStream:
         welcome.renew_interval.FromTimedelta(renew_interval)
         self.send(welcome=welcome)
 
-    def grant(self, lease: pb.LeaseRef, spec: bytes = b"", **fields: Any) -> None:
+    def grant(self, lease: pb.LeaseRef, spec: bytes = SPEC, **fields: Any) -> None:
         name = f"{lease.tenant}~{lease.job_id}~1~{lease.token}"
         grant = pb.Grant(lease=lease, attempt=1, generation=1, units=1, spec=spec, staging_name=name)
         grant.MergeFrom(pb.Grant(**fields))

@@ -18,6 +18,8 @@ from telecine_process.logs import LEVELS, configure_logs
 from telecine_process.options import setting, usage_error
 from telecine_worker.config import Config, default_work_dir, split
 from telecine_worker.ffmpeg.toolchain import Toolchain, ToolchainError, find
+from telecine_worker.storage.address_guard import IpNetwork, parse_network
+from telecine_worker.tasks.capabilities import capabilities as found_capabilities
 
 # gRPC's fork handlers can hang children.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -28,10 +30,19 @@ def serve(
     worker_id: Annotated[str, setting("WORKER_ID", "Stable name; empty: generated once, kept in the work dir.")] = "",
     slots: Annotated[int, setting("SLOTS", "Units of work at once.")] = 1,
     queues: Annotated[str, setting("QUEUES", "Queues to serve, comma-separated.")] = "default",
-    capabilities: Annotated[str, setting("CAPABILITIES", "What to offer, comma-separated; empty: what is found.")] = "",
+    capabilities: Annotated[str, setting("CAPABILITIES", "What to offer besides what is found, comma-separated.")] = "",
     file_roots: Annotated[
         str, setting("FILE_ROOTS", "Directories for file:// inputs and outputs, colon-separated; empty: none.")
     ] = "",
+    http_allow: Annotated[
+        str,
+        setting(
+            "HTTP_ALLOW", "Networks that http(s) inputs may come from besides public ones, as 10.0.0.0/8,fd00::/8."
+        ),
+    ] = "",
+    input_max_bytes: Annotated[
+        int, setting("INPUT_MAX_BYTES", "The largest input, read in place or fetched.  [100 GiB]")
+    ] = 100 << 30,
     work_dir: Annotated[Path | None, setting("WORK_DIR", "State of this worker.  [default: see README]")] = None,
     metrics_listen: Annotated[
         Address, setting("METRICS_LISTEN", "Where /metrics, /healthz and /readyz are served.", parse_address)
@@ -52,7 +63,8 @@ def serve(
         config = Config(
             schedulers=tuple(map(parse_address, split(schedulers))), worker_id=worker_id, slots=slots,
             queues=split(queues), capabilities=split(capabilities),
-            file_roots=tuple(map(Path, split(file_roots, ":"))), work_dir=work_dir or default_work_dir(),
+            file_roots=tuple(map(Path, split(file_roots, ":"))), http_allow=_networks(http_allow),
+            input_max_bytes=input_max_bytes, work_dir=work_dir or default_work_dir(),
             metrics_listen=metrics_listen, ffmpeg=ffmpeg, ffprobe=ffprobe, drain=drain,
         )  # fmt: skip
     except ValueError as error:
@@ -73,12 +85,19 @@ def serve(
         raise SystemExit(runner.run(run(config, toolchain)))
 
 
+def _networks(text: str) -> tuple[IpNetwork, ...]:
+    try:
+        return tuple(map(parse_network, split(text)))
+    except ValueError as error:
+        raise usage_error(f"TELECINE_HTTP_ALLOW: {error}") from error
+
+
 def _found(toolchain: Toolchain) -> dict[str, object]:
     return {
         "ffmpeg": str(toolchain.ffmpeg),
         "ffprobe": str(toolchain.ffprobe),
         "ffmpeg_version": toolchain.ffmpeg_version.text,
-        "capabilities": list(toolchain.capabilities()),
+        "capabilities": list(found_capabilities(toolchain)),
     }
 
 

@@ -17,17 +17,22 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 
 from telecine_process.addresses import Address
 from telecine_process.endpoint import Endpoint
-from telecine_process.parts import run_until, stop_on_signals
+from telecine_process.parts import every, run_until, stop_on_signals
 from telecine_worker.attempt import Attempt
 from telecine_worker.config import Config
 from telecine_worker.ffmpeg.toolchain import Toolchain
+from telecine_worker.health import PERIOD, Health, ailment_of
 from telecine_worker.holdings import Holdings
 from telecine_worker.journal import Journal
 from telecine_worker.lease_stream import Introduction, LeaseStream
 from telecine_worker.metrics import WorkerMetrics
 from telecine_worker.reconnection import Refused
+from telecine_worker.storage.address_guard import AddressGuard
+from telecine_worker.storage.http_exchange import Network
 from telecine_worker.storage.locations import FileRoots
+from telecine_worker.storage.sources import Intake
 from telecine_worker.storage.threads import Threads
+from telecine_worker.tasks.capabilities import capabilities, kinds_of, lacks
 from telecine_worker.work_dir import WorkDir, WorkDirBusy
 
 log = structlog.get_logger(__name__)
@@ -54,13 +59,24 @@ class Worker:
         self._threads = Threads(config.slots + SPARE_THREADS)
         introduction = Introduction(
             worker_id=self._worker_id, session_id=uuid.uuid4().hex, version=version("telecine"), slots=config.slots,
-            queues=config.queues, capabilities=config.capabilities or toolchain.capabilities(),
+            queues=config.queues, capabilities=_offered(config, toolchain),
         )  # fmt: skip
         self._stream = LeaseStream(introduction, config.schedulers, metrics)
-        attempts = partial(Attempt, toolchain=toolchain, roots=FileRoots(config.file_roots), threads=self._threads)
+        roots = FileRoots(config.file_roots)
+        intake = Intake(
+            roots=roots, network=Network(guard=AddressGuard(config.http_allow)), directory=config.work_dir,
+            max_bytes=config.input_max_bytes,
+        )  # fmt: skip
+        attempts = partial(
+            Attempt, toolchain=toolchain, roots=roots, intake=intake, threads=self._threads,
+            on_input=metrics.count_input,
+        )  # fmt: skip
         self._holdings = Holdings(
-            slots=config.slots, attempts=attempts, journal=self._journal, metrics=metrics, send=self._stream.send
-        )
+            slots=config.slots, offered=kinds_of(toolchain), attempts=attempts, journal=self._journal, metrics=metrics,
+            send=self._stream.send,
+        )  # fmt: skip
+        look = partial(ailment_of, config.work_dir, toolchain)
+        self._health = Health(look, self._threads, self._holdings.feel)
 
     async def run(self) -> None:
         """Work until SIGTERM or Ctrl-C. Raises Refused, in a group, where no scheduler will ever take this worker."""
@@ -73,6 +89,7 @@ class Worker:
                 attempts=self._holdings.run(),
                 stream=self._stream.run(self._holdings),
                 renewals=self._stream.tick(self._holdings),
+                health=every(PERIOD, self._health.step),
             )
         self._threads.close()
         self._journal.close()
@@ -80,6 +97,8 @@ class Worker:
     def _not_ready(self) -> str | None:
         if self._holdings.draining:
             return "stopping"
+        if self._health.ailment:
+            return self._health.ailment
         return None if self._stream.connected.is_set() else "no scheduler is connected"
 
     async def _serve(self, stop: asyncio.Event, hurry: asyncio.Event, ended: asyncio.Event, metrics: Address) -> None:
@@ -95,8 +114,18 @@ class Worker:
         all_ended = await self._holdings.drain(self._config.drain, ENDING, hurry)
         await self._stream.finish()
         if not all_ended:
-            _leave()
+            _leave("an attempt")
+        if self._health.hangs:
+            _leave("a file system")
         ended.set()
+
+
+def _offered(config: Config, toolchain: Toolchain) -> tuple[str, ...]:
+    """What FFmpeg can do, and what the operator says besides."""
+    for kind, lacking in lacks(toolchain).items():
+        if lacking:
+            log.warning("task is not offered", task=kind, ffmpeg=str(toolchain.ffmpeg), lacking=sorted(lacking))
+    return tuple(sorted({*capabilities(toolchain), *config.capabilities}))
 
 
 async def run(config: Config, toolchain: Toolchain) -> int:
@@ -119,11 +148,11 @@ async def run(config: Config, toolchain: Toolchain) -> int:
     return 0
 
 
-def _leave() -> NoReturn:
+def _leave(what: str) -> NoReturn:
     """End at once. A thread that hangs in a file system cannot be ended, and the interpreter would wait for it; the
     lease runs out, and FFmpeg dies with us.
     """
-    log.error("worker ends with an attempt that hangs")
+    log.error("worker ends with something that hangs", what=what)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)

@@ -16,11 +16,14 @@ from telecine_worker.ffmpeg.limits import DEFAULT_STALL_TIMEOUT
 from telecine_worker.ffmpeg.progress import Meter, Snapshot
 from telecine_worker.ffmpeg.run import Surroundings
 from telecine_worker.ffmpeg.stop_order import StopOrder, Stopped
+from telecine_worker.ffmpeg.time_limits import Alarm, Deadline, boot_seconds
 from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.outcome import Abandoned, Artifact, Cancelled, Ended, Failed, Returned, StopReason, Succeeded
 from telecine_worker.storage.locations import FileRoots, file_uri
 from telecine_worker.storage.publishing import Publisher, WindowOver
+from telecine_worker.storage.sources import Intake
 from telecine_worker.storage.threads import Threads
+from telecine_worker.tasks.plan import Plan
 from telecine_worker.work import Prepared, Work
 
 DEFAULT_CANCEL_GRACE = timedelta(seconds=10)
@@ -31,7 +34,11 @@ _RANK = {StopReason.DRAINED: 0, StopReason.CANCELLED: 1, StopReason.LEASE_LOST: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What a lease says. *staging_name* is tenant~job~generation~token."""
+    """What a lease says. *staging_name* is tenant~job~generation~token.
+
+    *total_deadline*, in seconds of CLOCK_BOOTTIME, is when the job has used up its time over all attempts; None: never.
+    *cancel_grace* is from a request to stop to the kill, where who stops it says nothing else.
+    """
 
     tenant: str
     job_id: str
@@ -40,6 +47,8 @@ class Assignment:
     generation: int
     spec: media_pb2.JobSpec
     staging_name: str
+    total_deadline: float | None = None
+    cancel_grace: timedelta = DEFAULT_CANCEL_GRACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +68,11 @@ def hard_run_timeout(limits: media_pb2.Limits) -> timedelta:
     return limits.hard_run_timeout.ToTimedelta() if limits.HasField("hard_run_timeout") else DEFAULT_HARD_RUN_TIMEOUT
 
 
-def cancel_grace(limits: media_pb2.Limits) -> timedelta:
-    """From a request to stop to the kill, where who stops it says nothing else."""
-    return limits.cancel_grace.ToTimedelta() if limits.HasField("cancel_grace") else DEFAULT_CANCEL_GRACE
-
-
 class Attempt:
     """Runs once. *ask_to_publish* is asked when all is staged, and again when its deadline passes before the end.
 
-    *on_progress* is called on the event loop, up to about twice a second; it must not block.
+    *on_progress* is called on the event loop, up to about twice a second; it must not block. *on_input* hears the scheme and
+    the size of each input that was opened, in a thread.
     """
 
     def __init__(
@@ -76,9 +81,11 @@ class Attempt:
         *,
         toolchain: Toolchain,
         roots: FileRoots,
+        intake: Intake,
         threads: Threads,
         ask_to_publish: Callable[[], Awaitable[Permission]],
         on_progress: Callable[[Snapshot], None],
+        on_input: Callable[[str, int], None],
         log: FilteringBoundLogger,
     ) -> None:
         self._assignment = assignment
@@ -88,7 +95,7 @@ class Attempt:
         self._order = StopOrder()
         self._stopped = asyncio.Event()
         self._reason: StopReason | None = None
-        self._limit_passed = ""
+        self._passed: Deadline | None = None
         self._is_publishing = False
         self._publish_deadline = 0.0
         limits = assignment.spec.limits
@@ -96,12 +103,14 @@ class Attempt:
         self._work = Work(
             assignment.spec,
             roots=roots,
+            intake=intake,
             threads=threads,
             around=Surroundings(
                 toolchain=toolchain, marker=assignment.staging_name, stop=self._order, stall_timeout=stall
             ),
             meter=Meter(time.monotonic),
             on_progress=on_progress,
+            on_input=on_input,
         )
 
     def stop(self, reason: StopReason, grace: timedelta) -> None:
@@ -121,7 +130,7 @@ class Attempt:
 
         Raises nothing but CancelledError.
         """
-        timers = self._start_limits()
+        alarm = Alarm(self._deadlines(), self._pass)
         try:
             return await self._run()
         except Stopped:
@@ -133,15 +142,30 @@ class Attempt:
             self._log.exception("attempt met a defect")
             return self._failed(internal_error(error))
         finally:
-            for timer in timers:
-                timer.cancel()
+            alarm.cancel()
             await self._clean_up()
 
     async def _run(self) -> Succeeded:
-        work, output = self._work, self._assignment.spec.output
+        work = self._work
         await work.fetch()
         await work.probe()
         plan = await work.run()
+        artifacts: tuple[Artifact, ...] = ()
+        if plan.artifacts:
+            artifacts = await self._bring_out(plan)
+        else:
+            work.raise_if_stopped()
+            work.finish()
+        return Succeeded(
+            usage=work.usage,
+            artifacts=artifacts,
+            inputs=dict(work.inputs),
+            measurements=work.findings.measurements,
+            detections=work.findings.detections,
+        )
+
+    async def _bring_out(self, plan: Plan) -> tuple[Artifact, ...]:
+        work, output = self._work, self._assignment.spec.output
         assert work.staging is not None  # noqa: S101 - made by run()
         publisher = Publisher(
             work.staging,
@@ -152,9 +176,7 @@ class Attempt:
         infos = await work.verify(plan)
         prepared = await work.prepare(plan, infos, publisher)
         await self._publish(prepared, publisher)
-        return Succeeded(
-            usage=work.usage, artifacts=tuple(_artifact(each, publisher) for each in prepared), inputs=dict(work.inputs)
-        )
+        return tuple(_artifact(each, publisher) for each in prepared)
 
     async def _publish(self, prepared: list[Prepared], publisher: Publisher) -> None:
         staging = self._work.staging
@@ -198,23 +220,26 @@ class Attempt:
 
     def _may_publish(self) -> bool:
         """Asked in a thread before every visible step."""
-        return not self._order.given and time.clock_gettime(time.CLOCK_BOOTTIME) < self._publish_deadline
+        return not self._order.given and boot_seconds() < self._publish_deadline
 
-    def _start_limits(self) -> list[asyncio.TimerHandle]:
-        limits, loop = self._assignment.spec.limits, asyncio.get_running_loop()
-        hard, grace = hard_run_timeout(limits), cancel_grace(limits)
-        timers = [loop.call_later(hard.total_seconds(), self._pass_limit, f"hard_run_timeout ({hard})", timedelta(0))]
+    def _deadlines(self) -> list[Deadline]:
+        limits, now = self._assignment.spec.limits, boot_seconds()
+        hard = hard_run_timeout(limits)
+        found = [_run_deadline("hard_run_timeout", hard, now, timedelta(0))]
         if limits.HasField("soft_run_timeout"):
             soft = limits.soft_run_timeout.ToTimedelta()
-            text = f"soft_run_timeout ({soft})"
-            timers.append(loop.call_later(soft.total_seconds(), self._pass_limit, text, grace))
-        return timers
+            found.append(_run_deadline("soft_run_timeout", soft, now, self._assignment.cancel_grace))
+        if self._assignment.total_deadline is not None:
+            words = "was still running when the job's limits.total_timeout was over"
+            at = self._assignment.total_deadline
+            found.append(Deadline(at=at, grace=timedelta(0), reason="TOTAL_TIMEOUT", words=words))
+        return found
 
-    def _pass_limit(self, limit: str, grace: timedelta) -> None:
+    def _pass(self, deadline: Deadline) -> None:
         if self._is_publishing:
             return
-        self._limit_passed = self._limit_passed or limit
-        self._order.give(grace)
+        self._passed = self._passed or deadline
+        self._order.give(deadline.grace)
         self._stopped.set()
 
     def _stopped_end(self) -> Ended:
@@ -227,8 +252,9 @@ class Attempt:
             case StopReason.DRAINED:
                 return Returned(usage=usage, reason="DRAINING")
             case None:
-                text = f"the attempt took longer than limits.{self._limit_passed}"
-                return self._failed(Failure(kind=FailureKind.DEADLINE, reason="RUN_TIMEOUT", message=text))
+                assert self._passed is not None  # noqa: S101 - nobody else gives the order to stop
+                text = f"the attempt {self._passed.words}"
+                return self._failed(Failure(kind=FailureKind.DEADLINE, reason=self._passed.reason, message=text))
 
     def _failed(self, failure: Failure) -> Failed:
         return Failed(usage=self._work.usage, failure=failure)
@@ -240,6 +266,11 @@ class Attempt:
             self._log.warning("staging was not removed", staging=self._assignment.staging_name, errno=error.errno)
         except Exception:  # noqa: BLE001 - the supervisor: how the attempt ended stays as it is
             self._log.exception("clean-up met a defect", staging=self._assignment.staging_name)
+
+
+def _run_deadline(field: str, timeout: timedelta, now: float, grace: timedelta) -> Deadline:
+    words = f"took longer than limits.{field} ({timeout})"
+    return Deadline(at=now + timeout.total_seconds(), grace=grace, reason="RUN_TIMEOUT", words=words)
 
 
 def _artifact(prepared: Prepared, publisher: Publisher) -> Artifact:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from telecine_process.addresses import Address
+from telecine_worker.storage.address_guard import IpNetwork
 
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}")
@@ -33,6 +34,8 @@ class Config:
     queues: tuple[str, ...]
     capabilities: tuple[str, ...]
     file_roots: tuple[Path, ...]
+    http_allow: tuple[IpNetwork, ...]
+    input_max_bytes: int
     work_dir: Path
     metrics_listen: Address
     ffmpeg: Path | None
@@ -55,6 +58,8 @@ class Config:
         for root in self.file_roots:
             if not root.is_absolute() or ".." in root.parts:
                 raise ConfigError(f"TELECINE_FILE_ROOTS: {root} must be an absolute path without '..'")
+        if self.input_max_bytes < 1:
+            raise ConfigError(f"TELECINE_INPUT_MAX_BYTES is {self.input_max_bytes}; it must be at least 1")
 
 
 def _check_each(setting: str, values: tuple[str, ...], pattern: re.Pattern[str], most: int) -> None:

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2
 
 from telecine.v1 import job_pb2, lease_service_pb2, media_pb2
 from telecine_worker.failure import Failure, FailureKind
+from telecine_worker.ffmpeg.findings import Detection, DetectionKind
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, SubtitleStream, VideoStream
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
 from telecine_worker.outcome import Abandoned, Artifact, Cancelled, Ended, Failed, Returned, Succeeded
@@ -29,6 +30,12 @@ _PHASES = {
     Phase.VERIFYING: job_pb2.Progress.PHASE_VERIFYING,
     Phase.UPLOADING: job_pb2.Progress.PHASE_UPLOADING,
     Phase.PUBLISHING: job_pb2.Progress.PHASE_PUBLISHING,
+}
+
+_DETECTIONS = {
+    DetectionKind.SCENE_CHANGE: job_pb2.Detection.KIND_SCENE_CHANGE,
+    DetectionKind.BLACK: job_pb2.Detection.KIND_BLACK,
+    DetectionKind.SILENCE: job_pb2.Detection.KIND_SILENCE,
 }
 
 # What fields can hold. Sizes and counts in a file are whatever somebody wrote into it.
@@ -95,6 +102,14 @@ def result(value: Succeeded) -> job_pb2.JobResult:
         artifacts=[artifact(each) for each in value.artifacts],
         measurements=value.measurements,
         inputs={name: media_info(info) for name, info in value.inputs.items()},
+        detections=[detection(each) for each in value.detections],
+    )
+
+
+def detection(value: Detection) -> job_pb2.Detection:
+    """A Detection message."""
+    return job_pb2.Detection(
+        kind=_DETECTIONS[value.kind], start=duration(value.start), end=_optional(value.end), score=value.score
     )
 
 

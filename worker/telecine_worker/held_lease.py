@@ -29,10 +29,13 @@ class RunningAttempt(Protocol):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class HeldLease:
-    """One lease and its attempt. *longest_run* is how long an attempt that is sound can run."""
+    """One lease and its attempt. *task* is the kind of its task; *longest_run* is how long an attempt that is sound can
+    run.
+    """
 
     key: LeaseKey
     units: int
+    task: str
     attempt: RunningAttempt
     question: PublishQuestion
     longest_run: timedelta

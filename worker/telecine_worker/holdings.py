@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import timedelta
 
 import structlog
@@ -13,7 +13,7 @@ from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker import convert
 from telecine_worker.failure import Failure, FailureKind, internal_error
 from telecine_worker.ffmpeg.process import Usage
-from telecine_worker.grant import AttemptFactory, Send, hold
+from telecine_worker.grant import AttemptFactory, Send, hold, is_understood
 from telecine_worker.held_lease import HeldLease
 from telecine_worker.journal import Journal
 from telecine_worker.lease_key import LeaseKey
@@ -28,15 +28,24 @@ AT_ONCE = timedelta()
 
 class Holdings:
     """Takes grants, answers them, runs attempts, and reports how they end. *send* puts fields into the next message.
+    *offered* are the kinds of tasks that are run here.
 
     A lease is in one of two places: among the held ones, or, once it is over, among the lost ones until its attempt
     has cleaned up. Lost ones still take room, and nothing more is said about them.
     """
 
     def __init__(
-        self, *, slots: int, attempts: AttemptFactory, journal: Journal, metrics: WorkerMetrics, send: Send
+        self,
+        *,
+        slots: int,
+        offered: Set[str],
+        attempts: AttemptFactory,
+        journal: Journal,
+        metrics: WorkerMetrics,
+        send: Send,
     ) -> None:
         self._slots = slots
+        self._offered = offered
         self._attempts = attempts
         self._journal = journal
         self._metrics = metrics
@@ -50,6 +59,7 @@ class Holdings:
         self._changed = asyncio.Event()
         self._stopping = False
         self._told_to_drain = False
+        self._ailing = False
 
     @property
     def busy(self) -> int:
@@ -106,8 +116,8 @@ class Holdings:
 
     def send_credit(self) -> None:
         """Say how much may be granted: what came on this stream and what is free."""
-        free = 0 if self.draining else max(0, self._slots - self.busy)
-        self._send(credit=pb.Credit(limit=self._received + free))
+        free = 0 if self.draining or self._ailing else max(0, self._slots - self.busy)
+        self._send(credit=pb.Credit(limit=self._received + free, draining=self.draining))
 
     # What the scheduler says.
 
@@ -124,17 +134,22 @@ class Holdings:
         else:
             if held and held.key.token < key.token:
                 self._lose(held)
-            refusal = self._refusal(key, units)
+            refusal = self._refusal(key, units, grant)
             self._send(accepts=[pb.Accept(lease=key.ref, refusal=refusal)])
             if not refusal:
                 self._start(hold(grant, self._attempts, self._send), grant.attempt)
                 return
+            self._metrics.count_refusal(pb.Accept.Refusal.Name(refusal))
         # The grant took credit, and no room.
         self.send_credit()
 
-    def _refusal(self, key: LeaseKey, units: int) -> pb.Accept.Refusal.ValueType:
+    def _refusal(self, key: LeaseKey, units: int, grant: pb.Grant) -> pb.Accept.Refusal.ValueType:
         if self.draining:
             return pb.Accept.REFUSAL_DRAINING
+        if self._ailing:
+            return pb.Accept.REFUSAL_UNHEALTHY
+        if not is_understood(grant, self._offered):
+            return pb.Accept.REFUSAL_UNSUPPORTED
         # An older grant of a job that is held under a newer one has come late.
         if self.busy + units > self._slots or key.job in self._leases:
             return pb.Accept.REFUSAL_NO_SLOT
@@ -180,6 +195,12 @@ class Holdings:
     def be_drained(self) -> None:
         """The scheduler of this stream wants no more work taken from it."""
         self._told_to_drain = True
+        self.send_credit()
+
+    def feel(self, ailment: str | None) -> None:
+        """Something that work needs is broken, or None: no more. What runs goes on: it may get through."""
+        self._ailing = ailment is not None
+        self._metrics.healthy.set(not self._ailing)
         self.send_credit()
 
     def _held(self, ref: pb.LeaseRef) -> HeldLease | None:
@@ -233,7 +254,7 @@ class Holdings:
             outcome = convert.outcome(lease.key.ref, ended)
         reason = ended.failure.reason if isinstance(ended, Failed) else None
         named.info("attempt ended", outcome=type(ended).__name__.lower(), reason=reason)
-        self._metrics.count_end(ended, speed=lease.speed)
+        self._metrics.count_end(ended, task=lease.task, speed=lease.speed)
         return outcome
 
     def _lose(self, lease: HeldLease) -> None:

@@ -13,6 +13,10 @@ from telecine_worker.outcome import Ended, Failed
 
 _SPEEDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 _OUTCOMES = ("succeeded", "returned", "cancelled", "abandoned")
+# Failures for want of time, by reason.
+_LIMITS = {"STALLED": "stall", "RUN_TIMEOUT": "run", "TOTAL_TIMEOUT": "total"}
+_REFUSALS = ("no_slot", "draining", "unhealthy", "unsupported")
+_SCHEMES = ("file", "http", "https")
 
 
 class WorkerMetrics:
@@ -35,6 +39,24 @@ class WorkerMetrics:
             registry=registry,
         )  # fmt: skip
         self.exits = Counter("telecine_ffmpeg_exits", "Failed attempts by FFmpeg's end.", ["exit"], registry=registry)
+        self.tasks = Counter(
+            "telecine_worker_tasks", "Ended attempts, by kind of task and outcome.", ["task", "outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self.timeouts = Counter(
+            "telecine_worker_timeouts", "Attempts that failed for want of time, by limit.", ["limit"], registry=registry
+        )
+        self.refusals = Counter(
+            "telecine_worker_refusals", "Grants that were refused, by reason.", ["reason"], registry=registry
+        )
+        self.healthy = Gauge(
+            "telecine_worker_healthy", "0 while something that work needs is broken.", registry=registry
+        )
+        self.healthy.set(1)
+        self.input_bytes = Counter(
+            "telecine_worker_input_bytes", "Bytes of opened inputs, by scheme; those of http are fetched.", ["scheme"],
+            registry=registry,
+        )  # fmt: skip
         info = Gauge(
             "telecine_build_info", "1, with what is running.", ["component", "version", "python", "ffmpeg"],
             registry=registry,
@@ -44,16 +66,34 @@ class WorkerMetrics:
             self.ends.labels(outcome, "")
         for kind in FailureKind:
             self.ends.labels("failed", kind.value)
+        for limit in _LIMITS.values():
+            self.timeouts.labels(limit)
+        for reason in _REFUSALS:
+            self.refusals.labels(reason)
+        for scheme in _SCHEMES:
+            self.input_bytes.labels(scheme)
 
     def show(self, *, busy: int, speeds: Iterable[float]) -> None:
         """Set the gauges."""
         self.busy.set(busy)
         self.speed_now.set(sum(speeds))
 
-    def count_end(self, ended: Ended, *, speed: float) -> None:
+    def count_refusal(self, refusal: str) -> None:
+        """By the name in the contract."""
+        self.refusals.labels(refusal.removeprefix("REFUSAL_").lower()).inc()
+
+    def count_input(self, scheme: str, size_bytes: int) -> None:
+        """An input was opened."""
+        self.input_bytes.labels(scheme).inc(size_bytes)
+
+    def count_end(self, ended: Ended, *, task: str, speed: float) -> None:
         """An attempt ended; *speed* is the last one it reported, 0 while unknown."""
         failure = ended.failure if isinstance(ended, Failed) else None
-        self.ends.labels(type(ended).__name__.lower(), failure.kind.value if failure else "").inc()
+        outcome = type(ended).__name__.lower()
+        self.ends.labels(outcome, failure.kind.value if failure else "").inc()
+        self.tasks.labels(task, outcome).inc()
+        if failure and failure.reason in _LIMITS:
+            self.timeouts.labels(_LIMITS[failure.reason]).inc()
         if failure and failure.exit_code is not None:
             self.exits.labels("signal" if failure.exit_code < 0 else str(failure.exit_code)).inc()
         if speed > 0:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from telecine_worker.failure import Failure
+from telecine_worker.ffmpeg.findings import Detection
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.process import Usage
 
@@ -41,11 +42,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succeeded(Ended):
-    """Every artifact is published. *inputs* says what each input turned out to be, by name."""
+    """Every artifact is published. *inputs* says what each input turned out to be, by name. *detections* are in order of
+    time.
+    """
 
     artifacts: tuple[Artifact, ...]
     inputs: Mapping[str, MediaInfo]
     measurements: Mapping[str, float] = field(default_factory=dict)
+    detections: tuple[Detection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

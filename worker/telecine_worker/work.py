@@ -8,8 +8,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from telecine.v1 import media_pb2
-from telecine_worker.failure import AttemptFailed, permanent
+from telecine_worker.failure import AttemptFailed
 from telecine_worker.ffmpeg.expected import Expected
+from telecine_worker.ffmpeg.failure_kinds import DAMAGE
+from telecine_worker.ffmpeg.findings import Findings, Wanted
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.probe import probe
 from telecine_worker.ffmpeg.process import Usage
@@ -17,9 +19,11 @@ from telecine_worker.ffmpeg.progress import Block, Meter, Phase, Snapshot, Stage
 from telecine_worker.ffmpeg.run import Surroundings, run_ffmpeg
 from telecine_worker.ffmpeg.stop_order import Stopped
 from telecine_worker.ffmpeg.verify import verify
+from telecine_worker.ffmpeg.verify_pictures import check_picture, decode_pictures
+from telecine_worker.storage.fetch_errors import FetchStopped
 from telecine_worker.storage.locations import FileRoots, check_relative
 from telecine_worker.storage.publishing import Publisher
-from telecine_worker.storage.sources import Source, open_source, sha256
+from telecine_worker.storage.sources import Intake, Source, open_source, sha256
 from telecine_worker.storage.staging import Staging, discard_older, open_staging
 from telecine_worker.storage.threads import Threads
 from telecine_worker.tasks import kinds
@@ -53,30 +57,36 @@ class Work:
         spec: media_pb2.JobSpec,
         *,
         roots: FileRoots,
+        intake: Intake,
         threads: Threads,
         around: Surroundings,
         meter: Meter,
         on_progress: Callable[[Snapshot], None],
+        on_input: Callable[[str, int], None],
     ) -> None:
         self._spec = spec
         self._roots = roots
+        self._intake = intake
         self._threads = threads
         self._around = around
         self._meter = meter
         self._on_progress = on_progress
+        self._on_input = on_input
         self._sources: dict[str, Source] = {}
         self._open = ExitStack()
         self._encoded_frames: int | None = None
+        self.findings = Findings(Wanted())
         self.staging: Staging | None = None
         self.inputs: dict[str, MediaInfo] = {}
         self.usage = Usage()
 
     async def fetch(self) -> None:
-        """Open the inputs and compare their checksums."""
+        """Open the inputs, which fetches what lies elsewhere, and compare their checksums."""
         self.enter(Phase.FETCHING)
         kinds.check_inputs(self._spec)
+        kinds.check_output(self._spec)
         for name in sorted(self._spec.inputs):
-            await self._threads.run(self._open_source, name)
+            await self._threads.run_stoppable(lambda: self._around.stop.given, self._open_source, name)
             self.raise_if_stopped()
         fds = [source.fd for source in self._sources.values()]
         names = {_url(source): source.name for source in self._sources.values()}
@@ -86,26 +96,20 @@ class Work:
         """Look at the inputs."""
         self.enter(Phase.PROBING)
         for name, source in self._sources.items():
-            probed = await probe(
-                self._around.toolchain,
-                source.fd,
-                name=f"input {name}",
-                marker=self._around.marker,
-                stop=self._around.stop,
-            )
+            probed = await probe(self._around, source.fd, name=f"input {name}")
             self._add_usage(probed.usage)
             self.inputs[name] = probed.info
 
     async def run(self) -> Plan:
-        """Plan, make the staging folder, and run every step of the plan."""
+        """Plan, make the staging folder where something is written, and run every step of the plan."""
         plan = kinds.plan(self._spec.task, self.inputs, self._around.toolchain.encoders)
-        if not self._spec.HasField("output"):
-            raise permanent("OUTPUT_MISSING", "the task writes files, but the spec has no output")
         for expected in plan.artifacts:
             check_relative(expected.path)
-        await self._threads.run(self._open_staging)
+        if plan.artifacts:
+            await self._threads.run(self._open_staging)
+        self.findings = Findings(plan.wanted or Wanted())
         stages = [_stage(step, plan) for step in plan.steps]
-        self._meter.plan([*stages, _VERIFYING, _UPLOADING, _PUBLISHING])
+        self._meter.plan([*stages, *(_AFTER_ENCODING if plan.artifacts else ())])
         for step, stage in zip(plan.steps, stages, strict=True):
             self._begin(stage)
             await self._run_step(step)
@@ -114,6 +118,8 @@ class Work:
     async def verify(self, plan: Plan) -> list[MediaInfo | None]:
         """Check every artifact, in the order of the plan."""
         self._begin(_VERIFYING)
+        if plan.sequence:
+            return [*await self._verify_pictures(plan)]
         infos: list[MediaInfo | None] = []
         for expected in plan.artifacts:
             with self._staging.reading(expected.file_name, expected.path) as fd:
@@ -127,6 +133,25 @@ class Work:
                 )
             infos.append(verified.info)
         return infos
+
+    async def _verify_pictures(self, plan: Plan) -> list[MediaInfo]:
+        infos = []
+        for expected in plan.artifacts:
+            infos.append(await self._threads.run(self._check_picture, expected))
+            self.raise_if_stopped()
+        await decode_pictures(
+            self._around,
+            plan.artifacts,
+            plan.sequence,
+            cwd=self._staging.cwd,
+            on_block=lambda _: None,
+            on_usage=self._add_usage,
+        )
+        return infos
+
+    def _check_picture(self, expected: Expected) -> MediaInfo:
+        with self._staging.reading(expected.file_name, expected.path) as fd:
+            return check_picture(fd, expected)
 
     async def prepare(self, plan: Plan, infos: list[MediaInfo | None], publisher: Publisher) -> list[Prepared]:
         """Bring every artifact to disk, and take its checksum."""
@@ -142,7 +167,7 @@ class Work:
         self._begin(_PUBLISHING)
 
     def finish(self) -> None:
-        """Everything is visible."""
+        """Everything is visible, or there was nothing to show."""
         self._meter.published()
         self._report()
 
@@ -195,27 +220,37 @@ class Work:
         self._meter.update(block)
         self._report()
 
-    def _open_source(self, name: str) -> None:
+    def _open_source(self, stopped: Callable[[], bool], name: str) -> None:
         wanted = self._spec.inputs[name]
-        source = self._open.enter_context(open_source(self._roots, name=name, uri=wanted.uri))
-        self._sources[name] = source
-        if wanted.sha256:
-            source.check_sha256(wanted.sha256, lambda: self._around.stop.given)
+        try:
+            source = open_source(
+                self._intake, name=name, uri=wanted.uri, headers=wanted.headers, sha256=wanted.sha256, stopped=stopped
+            )
+        except FetchStopped:
+            raise Stopped from None
+        self._sources[name] = self._open.enter_context(source)
+        self._on_input(wanted.uri.partition("://")[0].lower(), source.size_bytes)
 
     def _open_staging(self) -> None:
         self.staging = open_staging(self._roots, uri=self._spec.output.uri, name=self._around.marker)
 
     async def _run_step(self, step: Step) -> None:
         urls = {name: _url(source) for name, source in self._sources.items()}
-        ran = await run_ffmpeg(
-            self._around,
-            step.filled(urls),
-            doing=step.phase.value,
-            on_block=self._on_block,
-            on_usage=self._add_usage,
-            cwd=self._staging.cwd,
-        )
-        self._encoded_frames = ran.last.frame_count
+        try:
+            ran = await run_ffmpeg(
+                self._around,
+                step.filled(urls),
+                doing=step.phase.value,
+                on_block=self._on_block,
+                on_usage=self._add_usage,
+                on_line=self.findings.line,
+                cwd="/" if self.staging is None else self.staging.cwd,
+            )
+        except AttemptFailed as error:
+            if not step.measures_damage or error.failure.reason not in DAMAGE:
+                raise
+        else:
+            self._encoded_frames = ran.last.frame_count
 
     def _prepare(self, expected: Expected, info: MediaInfo | None, publisher: Publisher) -> Prepared:
         publisher.prepare(expected.file_name, expected.path)
@@ -230,6 +265,7 @@ class Work:
 _VERIFYING = Stage(phase=Phase.VERIFYING, weight=VERIFYING_SHARE)
 _UPLOADING = Stage(phase=Phase.UPLOADING, weight=UPLOADING_SHARE)
 _PUBLISHING = Stage(phase=Phase.PUBLISHING, weight=PUBLISHING_SHARE)
+_AFTER_ENCODING = (_VERIFYING, _UPLOADING, _PUBLISHING)
 
 
 def _stage(step: Step, plan: Plan) -> Stage:

@@ -66,7 +66,10 @@ def make_bench(scheduler: ScriptedScheduler, folder: Path) -> MakeBench:
             bench.attempts[assignment.token] = made
             return made
 
-        holdings = Holdings(slots=slots, attempts=attempt, journal=journal, metrics=metrics, send=stream.send)
+        holdings = Holdings(
+            slots=slots, offered=frozenset({"probe", "transcode"}), attempts=attempt, journal=journal, metrics=metrics,
+            send=stream.send,
+        )  # fmt: skip
         bench = Bench(scheduler=scheduler, stream=stream, holdings=holdings, journal=journal, registry=registry)
         bench.run()
         try:

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
+from support.scripted_scheduler import SPEC
 from support.worker_bench import SUCCEEDED, Bench, MakeBench, lease
 from telecine.v1 import job_pb2, media_pb2
 from telecine.v1 import lease_service_pb2 as pb
@@ -228,7 +230,7 @@ async def test_a_spec_that_is_none_ends_its_job(bench: Bench) -> None:
 
 async def test_an_attempt_that_cannot_be_made_ends_its_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect in making it is a failure of that job."""
-    spec = media_pb2.JobSpec()
+    spec = media_pb2.JobSpec.FromString(SPEC)
     spec.limits.hard_run_timeout.seconds = 10**15  # more than a timedelta holds
     stream = await bench.scheduler.welcomed()
     stream.grant(lease(), spec=spec.SerializeToString())
@@ -242,11 +244,11 @@ async def test_an_attempt_that_hangs_is_given_up(bench: Bench, monkeypatch: pyte
     room stays taken.
     """
     monkeypatch.setattr(grant_module, "ENDING", timedelta(0))
-    spec = media_pb2.JobSpec()
+    spec = media_pb2.JobSpec.FromString(SPEC)
     spec.limits.hard_run_timeout.FromTimedelta(timedelta(milliseconds=150))
-    spec.limits.cancel_grace.FromTimedelta(timedelta(milliseconds=50))
     stream = await bench.scheduler.welcomed(renew_interval=timedelta(milliseconds=20))
-    stream.grant(lease(), spec=spec.SerializeToString())
+    grace = Duration(nanos=50_000_000)
+    stream.grant(lease(), spec=spec.SerializeToString(), cancel_grace=grace)
     await stream.accept()
     bench.attempts[1].lingers = True
     await stream.renewal()

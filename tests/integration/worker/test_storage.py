@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from support.fetching import network
 from telecine_worker.failure import AttemptFailed, FailureKind
 from telecine_worker.storage import beneath, publishing
 from telecine_worker.storage import staging as staging_module
+from telecine_worker.storage.fetch_errors import FetchStopped
 from telecine_worker.storage.locations import FileRoots, check_relative
 from telecine_worker.storage.publishing import Publisher, WindowOver
-from telecine_worker.storage.sources import open_source
+from telecine_worker.storage.sources import Intake, Source, open_source
 from telecine_worker.storage.staging import Staging, discard_older, open_staging
 
 NAME = "t~job~1~7"
@@ -34,9 +37,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
+def opened(roots: list[Path], uri: str, *, sha256: str = "", max_bytes: int = 1 << 30, stopped: bool = False) -> Source:
+    """The input main, from below *roots*."""
+    intake = Intake(roots=FileRoots(roots), network=network(), directory=Path("nowhere"), max_bytes=max_bytes)
+    return open_source(intake, name="main", uri=uri, headers={}, sha256=sha256, stopped=lambda: stopped)
+
+
 def refusal(root: Path, uri: str) -> tuple[FailureKind, str]:
     """How an input at *uri* is refused."""
-    with pytest.raises(AttemptFailed) as error, open_source(FileRoots([root]), name="main", uri=uri):
+    with pytest.raises(AttemptFailed) as error, opened([root], uri):
         raise AssertionError("it was opened")
     return error.value.failure.kind, error.value.failure.reason
 
@@ -45,7 +54,7 @@ def test_a_file_below_the_root_is_read(root):
     """With and without percent signs, with localhost as host."""
     (root / "sub" / "ä b#.mp4").write_text("good")
     for uri in ((root / "good.mp4").as_uri(), f"file://localhost{root}/good.mp4", (root / "sub" / "ä b#.mp4").as_uri()):
-        with open_source(FileRoots([root]), name="main", uri=uri) as source:
+        with opened([root], uri) as source:
             assert b"good" == os.pread(source.fd, 10, 0)
 
 
@@ -86,7 +95,7 @@ def test_what_is_no_regular_file_is_refused_at_once(root):
     "uri",
     [
         *(
-            "http://h/x",
+            "s3://h/x",
             "file:relative",
             "file://host/x",
             "file:///x?y",
@@ -116,7 +125,7 @@ def test_a_name_that_cannot_be_told_is_refused(root):
     """A file whose name is no UTF-8 could be opened, but no message could name it: the refusal itself is plain text."""
     (Path(os.fsdecode(bytes(root) + b"/a\xff.mp4"))).touch()
     with pytest.raises(AttemptFailed, match="UTF-8") as error:
-        open_source(FileRoots([root]), name="main", uri=f"file://{root}/a%ff.mp4")
+        opened([root], f"file://{root}/a%ff.mp4")
     assert "PATH_NOT_ALLOWED" == error.value.failure.reason
     assert error.value.failure.message.encode()
 
@@ -124,22 +133,47 @@ def test_a_name_that_cannot_be_told_is_refused(root):
 def test_without_roots_everything_is_refused(root):
     """The default: no file:// at all."""
     with pytest.raises(AttemptFailed, match="none are configured"):
-        open_source(FileRoots([]), name="main", uri=(root / "good.mp4").as_uri())
+        opened([], (root / "good.mp4").as_uri())
 
 
 def test_the_checksum_of_a_query_never_reaches_a_message(root):
     """A URI with a secret in its query is refused without quoting it."""
     with pytest.raises(AttemptFailed) as error:
-        open_source(FileRoots([root]), name="main", uri=f"file://{root}/good.mp4?token=hunter2")
+        opened([root], f"file://{root}/good.mp4?token=hunter2")
     assert "hunter2" not in str(error.value)
 
 
 def test_the_opened_file_stays_what_it_was(root, tmp_path):
     """Replacing the path by a link after it was opened changes nothing for the reader."""
-    with open_source(FileRoots([root]), name="main", uri=(root / "good.mp4").as_uri()) as source:
+    with opened([root], (root / "good.mp4").as_uri()) as source:
         (root / "good.mp4").unlink()
         (root / "good.mp4").symlink_to(tmp_path / "secret")
         assert "good" == Path(f"/proc/self/fd/{source.fd}").read_text()
+
+
+GOOD = hashlib.sha256(b"good").hexdigest()
+
+
+def test_a_file_is_compared_with_its_checksum(root):
+    """The right one passes, a wrong one is final and tells both, and a stop ends the reading."""
+    uri = (root / "good.mp4").as_uri()
+    with opened([root], uri, sha256=GOOD) as source:
+        assert 4 == source.size_bytes
+    with pytest.raises(AttemptFailed, match=f"INPUT_CHECKSUM_MISMATCH.*{GOOD}.*{'0' * 64}") as error:
+        opened([root], uri, sha256="0" * 64)
+    assert FailureKind.PERMANENT is error.value.failure.kind
+    with pytest.raises(FetchStopped):
+        opened([root], uri, sha256=GOOD, stopped=True)
+
+
+def test_a_file_over_the_limit_is_refused_and_closed(root):
+    """The limit holds for what is read in place, too, and comes before the checksum; no descriptor stays open."""
+    uri = (root / "good.mp4").as_uri()
+    opened([root], uri, max_bytes=4).__exit__(None, None, None)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(AttemptFailed, match=r"INPUT_OVER_LIMIT.*3 bytes \(TELECINE_INPUT_MAX_BYTES\)"):
+        opened([root], uri, max_bytes=3, sha256="0" * 64)
+    assert before == len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize("opener", [beneath.open_beneath, beneath.walk])

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from support.ffmpeg_under_test import toolchain_under_test
+from telecine_worker.ffmpeg.options import LIBRARY_ENCODERS
 from telecine_worker.ffmpeg.toolchain import ToolchainError, find
+from telecine_worker.ffmpeg.trial import broken_encoders
+from telecine_worker.tasks.capabilities import capabilities, lacks
 
 Program = Callable[..., Path]
 
@@ -17,12 +22,21 @@ Program = Callable[..., Path]
 def program(tmp_path: Path) -> Program:
     """Makes a program that answers as FFmpeg of a version does."""
 
-    def make(name: str, folder: str = "bin", version: str = "6.1.2-static", code: int = 0) -> Path:
+    def make(
+        name: str, folder: str = "bin", version: str = "6.1.2-static", code: int = 0, broken: str = "none"
+    ) -> Path:
         path = tmp_path / folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"""#!/bin/sh
             if [ "$1" = -version ]; then echo "{name} version {version} Copyright"; exit {code}; fi
-            echo "Encoders:"; echo " V....D libx264              H.264"; echo " A....D aac                  AAC"
+            case "$*" in
+              *-encoders) echo "Encoders:"; echo " V....D libx264              H.264"; echo " A....D aac                  AAC"
+                echo " V....D libx265              H.265";;
+              *-muxers) echo "  E mp4             MP4"; echo "  E  matroska        Matroska";;
+              *-demuxers) echo " D  mov,mp4,m4a     QuickTime"; echo " D d lavfi           Libavfilter";;
+              *-filters) echo " .S. scale             V->V       Scale"; echo " .. amix              N->A       Mix";;
+              *{broken}*) exit 1;;
+            esac
             """)
         path.chmod(0o755)
         return path
@@ -31,12 +45,67 @@ def program(tmp_path: Path) -> Program:
 
 
 def test_path_is_used_when_both_are_there(program, tmp_path):
-    """Versions and encoders are asked, and become capabilities."""
+    """Versions, and what both lists and single lines of FFmpeg 5 and 9 name."""
     ffmpeg, ffprobe = program("ffmpeg"), program("ffprobe")
     found = find(search_path=str(tmp_path / "bin"))
     assert (ffmpeg, ffprobe) == (found.ffmpeg, found.ffprobe)
     assert ((6, 1), "6.1.2-static") == (found.ffmpeg_version.number, found.ffmpeg_version.text)
-    assert ("encoder/aac", "encoder/libx264", "ffmpeg/6") == found.capabilities()
+    assert ({"libx264", "libx265", "aac"}, {"mp4", "matroska"}) == (found.encoders, found.muxers)
+    assert ({"mov", "mp4", "m4a", "lavfi"}, {"scale", "amix"}) == (found.demuxers, found.filters)
+
+
+def test_what_is_listed_and_does_not_encode_is_not_there(program, tmp_path):
+    """A library that fails takes its own encoder away and no other."""
+    program("ffmpeg", broken="libx265")
+    program("ffprobe")
+    assert {"libx264", "aac"} == find(search_path=str(tmp_path / "bin")).encoders
+
+
+def test_a_build_offers_what_it_can_run(program, tmp_path):
+    """The FFmpeg under test runs every kind; the one that has next to nothing offers its encoder, and says what it lacks."""
+    offered = capabilities(toolchain_under_test())
+    assert {"task/ffmpeg", "task/probe", "task/thumbnails", "task/transcode"} <= set(offered)
+    assert {"encoder/libx264", "encoder/libwebp", "encoder/libopus"} <= set(offered)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._/-]{0,62}", label) for label in offered)
+    assert sorted(offered) == list(offered)
+    program("ffmpeg")
+    program("ffprobe")
+    slim = find(search_path=str(tmp_path / "bin"))
+    assert ("encoder/libx264", "encoder/libx265", "ffmpeg/6") == capabilities(slim)
+    assert {"mp4", "scale"} == {"webm", "flac", "pcm_s16le", "fps", "mp4", "scale"} - lacks(slim)["transcode"]
+
+
+def test_a_library_that_is_missing_takes_only_its_own_label():
+    """Kinds of tasks are offered without it: a job that needs it says so itself."""
+    toolchain = toolchain_under_test()
+    without = replace(toolchain, encoders=toolchain.encoders - LIBRARY_ENCODERS)
+    kinds = {"task/ffmpeg", "task/probe", "task/thumbnails", "task/transcode"}
+    assert kinds == {label for label in capabilities(without) if not label.startswith("ffmpeg/")}
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "kinds"),
+    [
+        ("filters", "scdet", {"probe"}),
+        ("filters", "tpad", {"thumbnails"}),
+        ("encoders", "flac", {"ffmpeg", "transcode"}),
+        ("muxers", "image2", {"ffmpeg", "thumbnails"}),
+        ("muxers", "mp4", {"ffmpeg", "transcode"}),
+        ("demuxers", "mov", {"ffmpeg", "probe", "thumbnails", "transcode"}),
+        ("demuxers", "image2", {"thumbnails"}),
+    ],
+)
+def test_a_build_that_lacks_something_does_not_offer_what_needs_it(part, name, kinds):
+    """Each part takes the kinds away that cannot do without it, and is named."""
+    toolchain = toolchain_under_test()
+    slim = replace(toolchain, **{part: getattr(toolchain, part) - {name}})
+    assert {kind: {name} for kind in kinds} == {kind: lacking for kind, lacking in lacks(slim).items() if lacking}
+
+
+def test_encoders_are_tried_together_and_then_one_by_one():
+    """With the FFmpeg under test: one that does not exist is broken, and takes none of the others with it."""
+    toolchain = toolchain_under_test()
+    assert {"libnothing"} == broken_encoders(toolchain.ffmpeg, {"libx264", "libopus", "libnothing"})
 
 
 @pytest.mark.parametrize("spoilt", ["alone", "old", "broken"])
@@ -47,8 +116,7 @@ def test_an_unusable_path_is_passed_over_for_the_wheels(program, tmp_path, spoil
         program("ffprobe")
     found = find(search_path=str(tmp_path / "bin"))
     assert tmp_path not in found.ffmpeg.parents
-    assert "encoder/libsvtav1" in found.capabilities()
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._/-]{0,62}", label) for label in found.capabilities())
+    assert "libsvtav1" in found.encoders
 
 
 def test_what_is_configured_is_used(program, tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from support.ffmpeg_under_test import toolchain_under_test
+from support.ffmpeg_under_test import make_clip, toolchain_under_test
 from support.scripted_scheduler import ScriptedScheduler, ScriptedStream
 from support.worker_bench import lease
 from telecine.v1 import media_pb2
@@ -86,6 +86,7 @@ async def working(scheduler: ScriptedScheduler) -> ScriptedStream:
     """A stream whose worker runs one attempt."""
     stream = await scheduler.welcomed()
     spec = media_pb2.JobSpec(inputs={"main": media_pb2.Input(uri="file:///in.mp4")})
+    spec.output.uri = "file:///out"
     spec.task.transcode.input = "main"
     spec.task.transcode.path = "out.mp4"
     stream.grant(lease(), spec=spec.SerializeToString())
@@ -98,6 +99,34 @@ async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
     async with asyncio.timeout(15):
         _, said = await process.communicate()
     return process.returncode, said.decode()
+
+
+async def test_a_probe_is_answered_without_publishing(
+    scheduler: ScriptedScheduler, start: Start, tmp_path: Path
+) -> None:
+    """What the file is, what was found, and no question whether anything may be published. And what the worker offers: what
+    its FFmpeg can do, and what the operator adds.
+    """
+    clip = make_clip(tmp_path / "clip.mp4", seconds=1, size="64x64")
+    spec = media_pb2.JobSpec(inputs={"main": media_pb2.Input(uri=clip.as_uri())})
+    spec.task.probe.CopyFrom(media_pb2.ProbeTask(input="main", decode=True, detect_silence=True))
+    async with start("", "--capabilities", "gpu/nvidia,task/probe"):
+        stream = await scheduler.welcomed()
+        stream.grant(lease(), spec=spec.SerializeToString())
+        await stream.accept()
+        outcome = await stream.outcome()
+    offered = list(stream.hello.capabilities)
+    assert {"gpu/nvidia", "task/probe", "task/thumbnails", "encoder/libx264"} <= set(offered)
+    assert sorted(set(offered)) == offered
+    result = outcome.succeeded
+    assert ("h264", 64) == (
+        result.inputs["main"].video_streams[0].codec,
+        result.inputs["main"].video_streams[0].width_px,
+    )
+    assert (30, 0, 0) == tuple(
+        result.measurements[name] for name in ("decode.video_frame_count", "decode.error_count", "silence.count")
+    )
+    assert (0, 0) == (len(result.artifacts), stream.count("publish_requests"))
 
 
 async def test_no_common_protocol_ends_it_with_words(scheduler: ScriptedScheduler, start: Start) -> None:
@@ -134,6 +163,26 @@ async def test_a_second_signal_ends_the_patience(scheduler: ScriptedScheduler, s
     assert ("returned", 0) == (outcome.WhichOneof("kind"), code)
 
 
+DEAF = """
+import threading
+from telecine_worker import app, health
+health.ANSWER_SECONDS = 0.1
+app.ailment_of = lambda *_: threading.Event().wait()
+"""
+
+
+async def test_a_work_dir_that_hangs_does_not_keep_the_process(scheduler: ScriptedScheduler, start: Start) -> None:
+    """No work is asked for while it does, and SIGTERM ends the process all the same."""
+    async with start(DEAF, "--drain", "0s") as process:
+        stream = await scheduler.welcomed()
+        while await stream.credit():
+            pass
+        process.send_signal(signal.SIGTERM)
+        await stream.bye()
+        code, said = await ended(process)
+    assert (1, True) == (code, "does not answer" in said)
+
+
 async def test_what_hangs_does_not_keep_the_process(scheduler: ScriptedScheduler, start: Start) -> None:
     """An attempt in a file system that does not answer: the process ends all the same, and says that it was not clean."""
     async with start(HANGING, "--drain", "0s") as process:
@@ -141,7 +190,7 @@ async def test_what_hangs_does_not_keep_the_process(scheduler: ScriptedScheduler
         process.send_signal(signal.SIGTERM)
         await stream.bye()
         code, said = await ended(process)
-    assert (1, True) == (code, "worker ends with an attempt that hangs" in said)
+    assert (1, True) == (code, "worker ends with something that hangs" in said)
 
 
 async def test_a_crash_is_one_line_of_the_log(start: Start) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
-from telecine_worker.ffmpeg.toolchain import PLANNED_ENCODERS
+from telecine_worker.ffmpeg.options import AUDIO_ENCODERS, VIDEO_ENCODERS
 from telecine_worker.tasks.plan import Step
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -45,8 +45,8 @@ def film() -> MediaInfo:
 
 @pytest.fixture(scope="session")
 def encoders() -> frozenset[str]:
-    """All that planned tasks use."""
-    return frozenset(PLANNED_ENCODERS)
+    """All that any task may use."""
+    return frozenset({*VIDEO_ENCODERS, *AUDIO_ENCODERS})
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from telecine.v1 import job_pb2
 from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker import convert
 from telecine_worker.failure import Failure, FailureKind
+from telecine_worker.ffmpeg.findings import Detection, DetectionKind
 from telecine_worker.ffmpeg.media_info import SubtitleStream
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
@@ -144,3 +145,19 @@ def test_every_end_is_an_outcome(ended, kind):
     assert (ref, kind, 7) == (message.lease, message.WhichOneof("kind"), message.peak_memory_bytes)
     assert timedelta(seconds=1.5) == message.cpu_duration.ToTimedelta()
     assert convert.outcome(ref, Abandoned(usage=usage)) is None
+
+
+def test_detections_and_measurements_are_told() -> None:
+    """Each with its kind; only parts have an end, only changes of scene a score."""
+    cut = Detection(kind=DetectionKind.SCENE_CHANGE, start=timedelta(seconds=1.5), score=0.4)
+    parts = [
+        Detection(kind=kind, start=timedelta(0), end=timedelta(seconds=2))
+        for kind in (DetectionKind.BLACK, DetectionKind.SILENCE)
+    ]
+    ended = Succeeded(usage=Usage(), artifacts=(), inputs={}, measurements={"x.count": 3.0}, detections=(*parts, cut))
+    message = convert.result(ended)
+    kinds = [job_pb2.Detection.KIND_BLACK, job_pb2.Detection.KIND_SILENCE, job_pb2.Detection.KIND_SCENE_CHANGE]
+    assert (kinds, {"x.count": 3.0}) == ([each.kind for each in message.detections], dict(message.measurements))
+    assert [True, True, False] == [each.HasField("end") for each in message.detections]
+    told = message.detections[2]
+    assert (timedelta(seconds=1.5), pytest.approx(0.4)) == (told.start.ToTimedelta(), told.score)

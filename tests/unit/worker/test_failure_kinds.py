@@ -43,6 +43,8 @@ P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, Fa
         (183, "", P, "INPUT_INVALID"),
         (1, "[error] something new", U, "FFMPEG_FAILED"),
         (1, "", U, "FFMPEG_FAILED"),
+        (255, "", C, "FFMPEG_CRASHED"),
+        (255, "[error] file:out.mp4: Operation not permitted", P, "OUTPUT_NOT_WRITABLE"),
         (-9, "[error] moov atom not found", C, "FFMPEG_CRASHED"),
         (-11, "", C, "FFMPEG_CRASHED"),
         (139, "", C, "FFMPEG_CRASHED"),
@@ -73,9 +75,33 @@ def test_the_message_quotes_ffmpeg_without_its_tags():
         log_lines=("[mov,mp4 @] [error] moov atom not found",),
         log_tail="the tail",
     )
-    failure = failure_of(ended, "encoding").failure
+    failed = failure_of(ended, "encoding")
+    assert failed is not None
+    failure = failed.failure
     assert "FFmpeg could not read the input as media while encoding: moov atom not found" == failure.message
     assert ("the tail", 1) == (failure.log_tail, failure.exit_code)
+
+
+def ended_well(line: str) -> Exit:
+    """Code 0, with a last line."""
+    return Exit(code=0, stopped=False, usage=Usage(), log_lines=("[warning] x", line), log_tail="the tail")
+
+
+@pytest.mark.parametrize("said", ["No space left on device", "File too large", "Input/output error"])
+def test_code_0_hides_no_failure_to_write(said):
+    """FFmpeg 5 says so in its last words, and in its code nothing."""
+    for line in (f"[error] Error writing trailer of file:o.mkv: {said}", f"[error] Error closing file o.ts: {said}"):
+        failed = failure_of(ended_well(line), "encoding")
+        assert failed is not None
+        assert said in failed.failure.message
+
+
+@pytest.mark.parametrize(
+    "line", ["[error] Invalid NAL unit size", "[warning] No space left on device", "x265 [info]: done"]
+)
+def test_code_0_is_believed_otherwise(line):
+    """What a decoder or a stray warning says is verification's to judge."""
+    assert failure_of(ended_well(line), "encoding") is None
 
 
 def test_ffmpegs_own_words_are_its_last_error():

@@ -115,5 +115,5 @@ def test_input_names():
 def test_a_kind_that_is_not_run_here_is_refused():
     """Naming it and those that are."""
     wanted = media_pb2.Task(sprites=media_pb2.SpritesTask())
-    with pytest.raises(AttemptFailed, match="runs ffmpeg and transcode tasks, not sprites"):
+    with pytest.raises(AttemptFailed, match="runs ffmpeg, probe, thumbnails, transcode tasks, not sprites"):
         kinds.input_names(wanted)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from telecine_worker.ffmpeg import limits
-from telecine_worker.ffmpeg.limits import Activity, StallWatch
+from telecine_worker.ffmpeg.limits import LEAST_MOVED_BYTES, Activity, StallWatch
 
 
 class World:
@@ -18,6 +18,7 @@ class World:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.progress = 0
+        self.said_bytes = 0
         self.activity: Activity | None = Activity(0, 0)
 
 
@@ -32,7 +33,13 @@ def world(monkeypatch) -> World:
 @pytest.fixture
 def watch(world) -> StallWatch:
     """With a timeout of ten seconds."""
-    return StallWatch(1, timeout=timedelta(seconds=10), advanced=lambda: world.progress, now=lambda: world.seconds)
+    return StallWatch(
+        1,
+        timeout=timedelta(seconds=10),
+        advanced=lambda: world.progress,
+        said_bytes=lambda: world.said_bytes,
+        now=lambda: world.seconds,
+    )
 
 
 def test_nothing_for_the_whole_time_is_a_stall(world, watch):
@@ -50,7 +57,7 @@ def test_any_sign_of_life_begins_the_time_anew(world, watch, sign):
     if sign == "progress":
         world.progress = 1
     else:
-        world.activity = Activity(3, 0) if sign == "cpu" else Activity(0, 1)
+        world.activity = Activity(18, 0) if sign == "cpu" else Activity(0, LEAST_MOVED_BYTES)
     assert not watch.is_stalled()
     world.seconds = 18.9
     assert not watch.is_stalled()
@@ -65,6 +72,34 @@ def test_a_few_ticks_are_no_life(world, watch):
         world.activity = Activity(min(second, 2), 0)
         stalled = watch.is_stalled()
     assert stalled
+
+
+def test_reports_of_standing_still_are_no_life(world, watch):
+    """What a process writes about itself moves bytes and takes ticks, and says nothing about getting anywhere."""
+    for second in range(1, 11):
+        world.seconds = float(second)
+        world.said_bytes = 1000 * second
+        world.activity = Activity(second, world.said_bytes)
+        stalled = watch.is_stalled()
+    assert stalled
+
+
+def test_a_process_that_only_spins_has_a_longer_time(world, watch):
+    """CPU time alone keeps it alive for a quarter of an hour; bytes begin that anew."""
+    for minute in range(1, 15):
+        world.seconds = 60.0 * minute
+        world.activity = Activity(6000 * minute, 0)
+        assert not watch.is_stalled()
+    world.seconds = 899.0
+    world.activity = Activity(90_000, LEAST_MOVED_BYTES)
+    assert not watch.is_stalled()
+    for minute in range(1, 15):
+        world.seconds = 899.0 + 60.0 * minute
+        world.activity = Activity(90_000 + 6000 * minute, LEAST_MOVED_BYTES)
+        assert not watch.is_stalled()
+    world.seconds = 899.0 + 900.0
+    world.activity = Activity(200_000, LEAST_MOVED_BYTES)
+    assert watch.is_stalled()
 
 
 def test_a_process_that_is_gone_is_not_stalled(world, watch):

@@ -16,10 +16,12 @@ from telecine.v1 import media_pb2
 from telecine_worker.failure import AttemptFailed, FailureKind
 from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
+from telecine_worker.ffmpeg.options import AUDIO_ENCODERS, VIDEO_ENCODERS
 from telecine_worker.ffmpeg.progress import Phase
-from telecine_worker.ffmpeg.toolchain import PLANNED_ENCODERS
 from telecine_worker.tasks import transcode
 from telecine_worker.tasks.plan import InputPlace, OutputPlace, Plan
+
+ENCODERS = frozenset({*VIDEO_ENCODERS, *AUDIO_ENCODERS})
 
 TASKS: dict[str, dict[str, Any]] = {
     "h264_360p": {"path": "a.mp4", "video": {"codec": "h264", "heightPx": 360}, "audio": {"codec": "aac"}},
@@ -63,7 +65,7 @@ def task(**fields: Any) -> media_pb2.TranscodeTask:
 
 def plan(info: MediaInfo, **fields: Any) -> Plan:
     """The plan for a task with all encoders there."""
-    return transcode.plan(task(**fields), {"main": info}, frozenset(PLANNED_ENCODERS))
+    return transcode.plan(task(**fields), {"main": info}, ENCODERS)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from telecine_process.addresses import Address
 from telecine_process.durations import parse_duration
@@ -21,8 +23,9 @@ KUBERNETES_PATIENCE = timedelta(seconds=30)
 def config(**changes: Any) -> Config:
     fields: dict[str, Any] = {
         "schedulers": (Address(host="h", port=1),), "worker_id": "", "slots": 1, "queues": ("default",),
-        "capabilities": (), "file_roots": (), "work_dir": Path("/w"), "metrics_listen": Address(host="h", port=0),
-        "ffmpeg": None, "ffprobe": None, "drain": timedelta(0),
+        "capabilities": (), "file_roots": (), "http_allow": (), "input_max_bytes": 1,
+        "work_dir": Path("/w"), "metrics_listen": Address(host="h", port=0), "ffmpeg": None,
+        "ffprobe": None, "drain": timedelta(0),
     }  # fmt: skip
     return Config(**fields | changes)
 
@@ -37,6 +40,7 @@ def config(**changes: Any) -> Config:
         ({"queues": ()}, "at least one queue"),
         ({"slots": 4097}, "1 to 4096"),
         ({"worker_id": "a b"}, "TELECINE_WORKER_ID"),
+        ({"input_max_bytes": 0}, "TELECINE_INPUT_MAX_BYTES is 0; it must be at least 1"),
     ],
 )
 def test_what_a_hello_could_not_say_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -49,6 +53,19 @@ def test_as_much_as_a_hello_may_say_is_taken() -> None:
     """The limits themselves are allowed."""
     queues = tuple(f"q{number}" for number in range(64))
     assert queues == config(queues=queues).queues
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "localhost", "10.0.0.0/8;fd00::/8", "*", "::ffff:10.0.0.0/104"])
+def test_networks_that_cannot_be_are_refused_at_the_start(text: str) -> None:
+    """A worker with a wrong guard must not run: exit code 2, naming the setting and what would be right."""
+    app = typer.Typer()
+    app.command()(serve)
+    ended = CliRunner().invoke(
+        app, ["--check"], env={"TELECINE_HTTP_ALLOW": f"192.168.0.0/16,{text}", "COLUMNS": "200"}
+    )
+    assert 2 == ended.exit_code
+    assert "TELECINE_HTTP_ALLOW" in ended.output
+    assert "10.0.0.0/8" in ended.output
 
 
 def test_a_stop_takes_less_than_kubernetes_waits() -> None:

@@ -50,40 +50,63 @@ INVALID = Verdict(_P, "INPUT_INVALID", "could not read the input as media")
 TRUNCATED = Verdict(_P, "INPUT_TRUNCATED", "found the input cut short or damaged")
 OUTPUT_EMPTY = Verdict(_P, "OUTPUT_EMPTY", "had nothing to write: nothing of the input was in the wanted part")
 OUTPUT_TOO_LARGE = Verdict(_P, "OUTPUT_TOO_LARGE", "wrote more than a file may have")
+NOT_WRITABLE = Verdict(_P, "OUTPUT_NOT_WRITABLE", "may not open a file that it was given")
+STAGING_LOST = Verdict(_R, "STAGING_LOST", "found a file or folder gone that it was given")
 CPU_LIMIT = Verdict(_P, "CPU_LIMIT", "used more CPU time than it may")
 CRASHED = Verdict(_C, "FFMPEG_CRASHED", "was ended by a signal that was not ours")
+INTERRUPTED = Verdict(_C, "FFMPEG_CRASHED", "was asked to stop by a signal that was not ours")
 UNKNOWN = Verdict(_U, "FFMPEG_FAILED", "failed")
+
+DAMAGE = frozenset({INVALID.reason, TRUNCATED.reason, OUTPUT_EMPTY.reason})
+"""Reasons that are about what is in the input, for a run that measures just that."""
 
 # The first that matches decides: what names a cause stands before what only follows from it.
 SIGNATURES: tuple[Signature, ...] = tuple(
     Signature(re.compile(pattern), verdict)
     for pattern, verdict in (
         (r"^telecine-launcher: ", LAUNCH_FAILED),
-        (r"not on whitelist|not in allowed_(segment_)?extensions|Unsafe file name", NOT_ALLOWED),
+        (
+            r"not on whitelist|not in allowed_(segment_)?extensions|Unsafe file name"
+            r"|Not detecting m3u8/hls with non standard extension",
+            NOT_ALLOWED,
+        ),
         (r"exceeds specified max|exceeds max_streams|Picture size .* is invalid", OVER_LIMIT),
         (r"No space left on device|Disk quota exceeded", NO_SPACE),
+        (r"File too large", OUTPUT_TOO_LARGE),
         (r"Cannot allocate memory|malloc of size .* failed", OUT_OF_MEMORY),
         (
             r"Cannot load libcuda|No VA display found|Device creation failed|does not support the VK_KHR_video_encode"
             r"|Could not find a valid device|OpenEncodeSessionEx failed",
             DEVICE_MISSING,
         ),
-        (r"Stream map '.*' matches no streams|does not contain any stream", MISSING_STREAM),
+        (r"matches no streams|does not contain any stream|Invalid input file index", MISSING_STREAM),
         (r"Unknown encoder", ENCODER_MISSING),
         (
             r"Unrecognized option|Option .* not found|No such filter|Error parsing options|Undefined constant"
             r"|Unable to (find a suitable|choose an) output format|(width|height) not divisible by 2"
             r"|are supported for WebM|Could not write header|Invalid (size|argument) .*|Error (applying|setting) option"
-            r"|Error initializing (the )?(filter|simple)|Error opening (output )?encoder|Error while opening encoder",
+            r"|Error initializing (the )?(filter|simple)|Error opening (output )?encoder|Error while opening encoder"
+            r"|Invalid (duration specification|frame size|framerate value|encoder type)|Unknown input format"
+            r"|Unknown pixel format requested|Requested output format|Bitstream filter not found|Error reading log file"
+            r"|Error parsing (a )?filter|Error reinitializing filters",
             OPTION_INVALID,
         ),
-        (r"partial file|Stream ends prematurely|Invalid NAL unit size", TRUNCATED),
+        (r"moov atom not found|EBML header parsing failed", INVALID),
         (
-            r"moov atom not found|Invalid data found when processing input|EBML header parsing failed"
-            r"|could not find codec parameters|Could not find codec parameters",
+            r"partial file|Stream ends prematurely|File ended prematurely|Truncating packet of size|corrupt input packet"
+            r"|Invalid NAL unit size|corrupt decoded frame|Error while decoding stream|decode_frame\(\) failed"
+            r"|Error (submitting|processing) packet (to|in) (the )?decoder|Decoding error:|Decode error rate"
+            r"|Input buffer exhausted|channel element .* is not allocated",
+            TRUNCATED,
+        ),
+        (
+            r"Invalid data found when processing input|[Cc]ould not find codec parameters"
+            r"|Cannot determine format of input stream",
             INVALID,
         ),
         (r"Output file is empty|Nothing was written into output file|Empty output", OUTPUT_EMPTY),
+        (r"No such file or directory", STAGING_LOST),
+        (r"Is a directory|Permission denied|Read-only file system|Operation not permitted", NOT_WRITABLE),
         (r"Input/output error|Broken pipe", IO_ERROR),
     )
 )
@@ -100,6 +123,8 @@ CODES: dict[int, Verdict] = {
     234: OPTION_INVALID,
     244: OUT_OF_MEMORY,
     251: IO_ERROR,
+    # Of SIGTERM, SIGINT and SIGXCPU, which FFmpeg does not tell apart; with words on standard error it is "not permitted".
+    255: INTERRUPTED,
 }
 
 SIGNALS: dict[int, Verdict] = {signal.SIGXFSZ: OUTPUT_TOO_LARGE, signal.SIGXCPU: CPU_LIMIT}
@@ -118,6 +143,21 @@ def verdict_of(code: int, lines: Sequence[str]) -> tuple[Verdict, str]:
             if signature.pattern.search(line):
                 return signature.verdict, words(line)
     return CODES.get(code, UNKNOWN), last_error(lines)
+
+
+# FFmpeg 5 ends with code 0 though its last words could not be written.
+_LAST_WORDS = re.compile(r"Error (writing trailer|closing file)")
+_OF_WRITING = frozenset({NO_SPACE.reason, OUTPUT_TOO_LARGE.reason, IO_ERROR.reason})
+
+
+def hidden_verdict(lines: Sequence[str]) -> tuple[Verdict, str] | None:
+    """What the log of a run says that ended with code 0 and failed all the same; None: it did not."""
+    for line in lines:
+        if _LAST_WORDS.search(line):
+            verdict, said = verdict_of(0, [line])
+            if verdict.reason in _OF_WRITING:
+                return verdict, said
+    return None
 
 
 # What a wrapper such as bwrap or a shell makes of a signal: 128 + number. Other numbers there are FFmpeg's own codes,
@@ -140,9 +180,12 @@ def last_error(lines: Iterable[str]) -> str:
     return words(marked or last)
 
 
-def failure_of(ended: Exit, doing: str) -> AttemptFailed:
-    """The failure for a process that ended badly by itself while *doing* ("encoding", "checking out.mp4")."""
-    verdict, said = verdict_of(ended.code, ended.log_lines)
+def failure_of(ended: Exit, doing: str) -> AttemptFailed | None:
+    """The failure of a process that ended by itself while *doing* ("encoding", "checking out.mp4"); None: it did well."""
+    found = hidden_verdict(ended.log_lines) if ended.code == 0 else verdict_of(ended.code, ended.log_lines)
+    if found is None:
+        return None
+    verdict, said = found
     quoted = f": {said}" if said else f" (exit code {ended.code})"
     message = f"FFmpeg {verdict.words} while {doing}{quoted}"
     return AttemptFailed(verdict.kind, verdict.reason, message, log_tail=ended.log_tail, exit_code=ended.code)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from telecine_worker.failure import LOG_TAIL_BYTES
 
@@ -25,11 +25,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class LogRing:
-    """*names* maps what must not be shown (a path of ours) to what is shown in its place."""
+    """*names* maps what must not be shown (a path of ours) to what is shown in its place. *on_line* hears every line,
+    those too that fall out.
+    """
 
-    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+    def __init__(self, names: Mapping[str, str] | None = None, on_line: Callable[[str], None] = lambda _: None) -> None:
         # Longest first: /proc/self/fd/1 is the beginning of /proc/self/fd/12.
         self._names = sorted((names or {}).items(), key=lambda pair: -len(pair[0]))
+        self._on_line = on_line
         self._first: list[str] = []
         self._last: deque[str] = deque(maxlen=LAST_LINES)
         self._partial = b""
@@ -70,6 +73,7 @@ class LogRing:
         if not line.strip():
             return
         text = self._clean(line.decode(errors="replace"))
+        self._on_line(text)
         if len(self._first) < FIRST_LINES:
             self._first.append(text)
             return

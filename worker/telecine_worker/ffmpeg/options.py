@@ -21,6 +21,8 @@ AUDIO_ENCODERS = (
     *("aac", "libopus", "libmp3lame", "flac", "ac3", "eac3", "libvorbis", "alac", "pcm_s16le", "pcm_s24le"),
 )
 SUBTITLE_ENCODERS = ("mov_text", "srt", "webvtt", "ass")
+LIBRARY_ENCODERS = frozenset(name for name in (*VIDEO_ENCODERS, *AUDIO_ENCODERS) if name.startswith("lib"))
+"""Of other people's libraries, which a build of FFmpeg may be without."""
 X26X_PRESETS = (
     "ultrafast",
     "superfast",

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
 from telecine_worker.failure import AttemptFailed, permanent, retryable
 from telecine_worker.ffmpeg import failure_kinds, whitelists
+from telecine_worker.ffmpeg.limits import ended_when_stalled
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, SubtitleStream, VideoStream
+from telecine_worker.ffmpeg.picture_header import size_px
 from telecine_worker.ffmpeg.process import Command, Exit, Usage, running
-from telecine_worker.ffmpeg.stop_order import StopOrder, Stopped
-from telecine_worker.ffmpeg.toolchain import Toolchain
+from telecine_worker.ffmpeg.run import Surroundings, stall_failure
+from telecine_worker.ffmpeg.stop_order import Stopped
 
 DEADLINE = timedelta(seconds=60)
 COUNTING_DEADLINE = timedelta(minutes=30)
@@ -39,51 +41,54 @@ class Probed:
     usage: Usage
 
 
-async def probe(
-    toolchain: Toolchain, fd: int, *, name: str, marker: str, stop: StopOrder, count_packets: bool = False
-) -> Probed:
+async def probe(around: Surroundings, fd: int, *, name: str, count_packets: bool = False) -> Probed:
     """What the open file *fd* is; *name* stands for it in messages.
 
-    Raises AttemptFailed: INPUT_INVALID, INPUT_NOT_ALLOWED, INPUT_OVER_LIMIT and others, with FFmpeg's own words. Raises
-    Stopped.
+    Raises AttemptFailed: INPUT_INVALID, INPUT_NOT_ALLOWED, INPUT_OVER_LIMIT, STALLED and others, with FFmpeg's own
+    words. Raises Stopped.
     """
     url = f"file:/proc/self/fd/{fd}"
     counting = ("-count_packets",) if count_packets else ()
     shown = ("-show_format", "-show_streams", "-show_chapters", "-of", "json")
     command = Command(
         argv=(
-            str(toolchain.ffprobe),
+            str(around.toolchain.ffprobe),
             *("-v", "level+error", *whitelists.BEFORE_PROBED_INPUT, *shown, *counting, "-i", url),
         ),
-        marker=marker,
+        marker=around.marker,
         pass_fds=(fd,),
         names={url: name},
     )
-    answer, ended = await _ask(command, name, stop, COUNTING_DEADLINE if count_packets else DEADLINE)
+    answer, ended = await _ask(command, name, around, COUNTING_DEADLINE if count_packets else DEADLINE)
     if ended.code != 0:
         raise _unreadable(name, ended)
     data = _parsed(answer, name)
-    info = media_info(data)
+    info = _with_picture_size(media_info(data), fd)
     _refuse_beyond_limits(info, data, name)
     packets = {int(s["index"]): int(s["nb_read_packets"]) for s in data["streams"] if "nb_read_packets" in s}
     return Probed(info=info, packets=packets, usage=ended.usage)
 
 
-async def _ask(command: Command, name: str, stop: StopOrder, deadline: timedelta) -> tuple[bytes, Exit]:
-    answer = bytearray()
+async def _ask(command: Command, name: str, around: Surroundings, deadline: timedelta) -> tuple[bytes, Exit]:
+    answer, stalled = bytearray(), asyncio.Event()
 
     def take(chunk: bytes) -> None:
         if len(answer) <= ANSWER_BYTES:
             answer.extend(chunk)
 
-    async with running(command, on_output=take, stop=stop) as child:
+    async with (
+        running(command, on_output=take, stop=around.stop) as child,
+        ended_when_stalled(child, timeout=around.stall_timeout, advanced=lambda: len(answer), on_stall=stalled.set),
+    ):
         try:
             async with asyncio.timeout(deadline.total_seconds()):
                 ended = await child.wait()
         except TimeoutError:
             raise permanent("INPUT_OVER_LIMIT", f"{name} could not be probed within {deadline}") from None
-    if stop.given:
+    if around.stop.given:
         raise Stopped
+    if stalled.is_set():
+        raise stall_failure(ended, around.stall_timeout, f"probing {name}")
     return bytes(answer), ended
 
 
@@ -127,6 +132,18 @@ def _refuse_beyond_limits(info: MediaInfo, data: Mapping[str, Any], name: str) -
     for is_beyond, text in beyond:
         if is_beyond:
             raise permanent("INPUT_OVER_LIMIT", f"{name} has {text}")
+
+
+def _with_picture_size(info: MediaInfo, fd: int) -> MediaInfo:
+    """ffprobe builds without zlib cannot decode PNG, and know no size of one; its header does."""
+    if not info.format.endswith("_pipe") or len(info.video) != 1 or info.video[0].coded_width_px:
+        return info
+    size = size_px(fd)
+    if size is None:
+        return info
+    wide, high = size
+    video = replace(info.video[0], width_px=wide, height_px=high, coded_width_px=wide, coded_height_px=high)
+    return replace(info, video=(video,))
 
 
 def media_info(data: Mapping[str, Any]) -> MediaInfo:

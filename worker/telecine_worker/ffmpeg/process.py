@@ -36,7 +36,7 @@ class Command:
     """What to run. *argv[0]* is an absolute path; *pass_fds* keep their numbers in the child.
 
     *marker* goes into the environment, so that the processes of an attempt can be found in /proc. *names* maps paths of
-    ours to what the log shows instead.
+    ours to what the log shows instead. *on_line* hears every line of the log; it is bounded, this is not.
     """
 
     argv: Sequence[str]
@@ -44,6 +44,7 @@ class Command:
     cwd: str = "/"
     pass_fds: Sequence[int] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    on_line: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +76,20 @@ class Output(Protocol):
 
 
 class Process:
-    """Made by :func:`running` only. All methods are for the event loop's thread."""
+    """Made by :func:`running` only. All methods are for the event loop's thread. *said_bytes* is what it has written on
+    standard output and standard error so far.
+    """
 
     def __init__(self, child: subprocess.Popen[bytes], command: Command, on_output: Output) -> None:
         self._loop = asyncio.get_running_loop()
         self._child = child
-        self._log = LogRing(command.names)
+        self._log = LogRing(command.names, command.on_line)
         self._on_output = on_output
         self._stopped = False
         self._kill_at: float | None = None
         self._kill_timer: asyncio.TimerHandle | None = None
         self._peak_memory_bytes = 0
+        self.said_bytes = 0
         self._ended: asyncio.Future[Exit] = self._loop.create_future()
         self._readers: dict[int, Callable[[bytes], None]] = {}
         self._pidfd = -1
@@ -167,6 +171,7 @@ class Process:
         if not chunk:
             self._loop.remove_reader(pipe)
             return False
+        self.said_bytes += len(chunk)
         self._readers[pipe](chunk)
         return True
 

@@ -52,11 +52,13 @@ async def run_ffmpeg(
     doing: str,
     on_block: Callable[[Block], None],
     on_usage: Callable[[Usage], None],
+    on_line: Callable[[str], None] = lambda _: None,
     cwd: str = "/",
 ) -> Ran:
     """Run ffmpeg with *arguments* after the options of every run; *doing* completes "FFmpeg failed while ...".
 
-    *on_usage* hears what it cost however it ends. Raises AttemptFailed; Stopped when the order to stop was given.
+    *on_usage* hears what it cost however it ends, *on_line* every line of its log. Raises AttemptFailed; Stopped when
+    the order to stop was given.
     """
     seen = [Block()]
     stalled: list[bool] = []
@@ -67,7 +69,14 @@ async def run_ffmpeg(
         on_block(block)
 
     argv = (str(around.toolchain.ffmpeg), *ALWAYS, *PROGRESS, *arguments)
-    command = Command(argv=argv, marker=around.marker, cwd=cwd, pass_fds=around.pass_fds, names=around.names)
+    command = Command(
+        argv=argv,
+        marker=around.marker,
+        cwd=cwd,
+        pass_fds=around.pass_fds,
+        names=around.names,
+        on_line=on_line,
+    )
     async with (
         running(command, on_output=ProgressParser(take).feed, stop=around.stop) as child,
         ended_when_stalled(
@@ -87,15 +96,21 @@ def _raise_unless_done(ended: Exit, around: Surroundings, doing: str, *, stalled
     if around.stop.given:
         raise Stopped
     if stalled:
-        raise AttemptFailed(
-            FailureKind.RETRYABLE,
-            "STALLED",
-            f"FFmpeg did not advance for {around.stall_timeout} while {doing}: no progress, no CPU time, no I/O",
-            log_tail=ended.log_tail,
-            exit_code=ended.code,
-        )
-    if ended.code != 0:
-        raise failure_kinds.failure_of(ended, doing)
+        raise stall_failure(ended, around.stall_timeout, doing)
+    failure = failure_kinds.failure_of(ended, doing)
+    if failure is not None:
+        raise failure
+
+
+def stall_failure(ended: Exit, timeout: timedelta, doing: str) -> AttemptFailed:
+    """For a process that was ended because it stalled."""
+    return AttemptFailed(
+        FailureKind.RETRYABLE,
+        "STALLED",
+        f"FFmpeg did not advance for {timeout} while {doing}: no progress, no I/O, and no or idle CPU time",
+        log_tail=ended.log_tail,
+        exit_code=ended.code,
+    )
 
 
 def _advance(block: Block) -> tuple[timedelta | None, int | None, int | None]:

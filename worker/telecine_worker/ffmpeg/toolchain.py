@@ -15,19 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from telecine_worker.ffmpeg.options import LIBRARY_ENCODERS
 from telecine_worker.ffmpeg.process import environment
+from telecine_worker.ffmpeg.trial import broken_encoders
 
 OLDEST = (5, 1)
 ANSWER_SECONDS = 30
-PLANNED_ENCODERS = (
-    *("libx264", "libx265", "libvpx-vp9", "libsvtav1"),
-    *("aac", "libopus", "libmp3lame", "flac", "ac3", "pcm_s16le"),
-)
-"""The encoders that planned tasks use: what a capability is announced for."""
-
 _VERSION = re.compile(r"^(ffmpeg|ffprobe) version (n?(\d+)\.(\d+)\S*|\S+)", re.MULTILINE)
+# A line of -encoders, -muxers or -filters: flags, name, and what it is. FFmpeg 5 has two flags of formats, 9 has three.
 _ENCODER = re.compile(r"^ [VAS][A-Z.]{5} (\S+)", re.MULTILINE)
-_LABEL = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}")
+_FORMAT = re.compile(r"^ [D ][E ][d ]? +(\S+) ", re.MULTILINE)
+_FILTER = re.compile(r"^ [TSC.]{2,3} (\S+) +\S+->", re.MULTILINE)
 
 
 class ToolchainError(Exception):
@@ -44,24 +42,24 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolchain:
-    """A pair that was run and answered."""
+    """A pair that was run and answered.
+
+    *encoders*, *muxers*, *demuxers* (single names; FFmpeg lists some by several) and *filters* are what ffmpeg lists,
+    without the encoders of other people's libraries that failed to encode.
+    """
 
     ffmpeg: Path
     ffprobe: Path
     ffmpeg_version: Version
     ffprobe_version: Version
     encoders: frozenset[str]
-
-    def capabilities(self) -> tuple[str, ...]:
-        """Labels for the scheduler: "ffmpeg/9", "encoder/libx264", sorted."""
-        labels = {f"encoder/{name.lower()}" for name in PLANNED_ENCODERS if name in self.encoders}
-        if self.ffmpeg_version.number is not None:
-            labels.add(f"ffmpeg/{self.ffmpeg_version.number[0]}")
-        return tuple(sorted(label for label in labels if _LABEL.fullmatch(label)))
+    muxers: frozenset[str]
+    demuxers: frozenset[str]
+    filters: frozenset[str]
 
 
 def find(*, ffmpeg: Path | None = None, ffprobe: Path | None = None, search_path: str | None = None) -> Toolchain:
-    """The toolchain to use. Blocks for up to a second: it runs what it finds.
+    """The toolchain to use. Blocks for about half a second: it runs what it finds, and tries the encoders.
 
     *ffmpeg* and *ffprobe* are what the operator configured: they are used or refused, never passed over. With one of
     them, the other is looked for beside it, on *search_path* (default: PATH) and in the wheels. Raises ToolchainError.
@@ -145,13 +143,21 @@ def _checked(ffmpeg: Path, ffprobe: Path) -> Toolchain:
     version = _version(ffmpeg)
     if version.number is not None and version.number < OLDEST:
         raise ToolchainError(f"{ffmpeg} is version {version.text}, older than {OLDEST[0]}.{OLDEST[1]}")
+    encoders = frozenset(_ENCODER.findall(_answer(ffmpeg, "-encoders")))
     return Toolchain(
         ffmpeg=ffmpeg,
         ffprobe=ffprobe,
         ffmpeg_version=version,
         ffprobe_version=_version(ffprobe),
-        encoders=frozenset(_ENCODER.findall(_answer(ffmpeg, "-encoders"))),
+        encoders=encoders - broken_encoders(ffmpeg, encoders & LIBRARY_ENCODERS),
+        muxers=_formats(_answer(ffmpeg, "-muxers")),
+        demuxers=_formats(_answer(ffmpeg, "-demuxers")),
+        filters=frozenset(_FILTER.findall(_answer(ffmpeg, "-filters"))),
     )
+
+
+def _formats(answer: str) -> frozenset[str]:
+    return frozenset(name for names in _FORMAT.findall(answer) for name in names.split(","))
 
 
 def _version(program: Path) -> Version:

@@ -57,7 +57,7 @@ async def verify(
     _check_duration(info, expected)
     _check_frames(probed, expected, encoded_frames)
     if expected.moov_first and not boxes.index_first(fd):
-        raise _failed(expected, "its index (moov) is not before its data (mdat)")
+        raise not_as_planned(expected, "its index (moov) is not before its data (mdat)")
     for arguments in decode_ranges(info):
         await _decode(around, fd, expected, arguments, on_block, on_usage)
     return Verified(info=info)
@@ -65,22 +65,24 @@ async def verify(
 
 async def _probe(around: Surroundings, fd: int, expected: Expected, on_usage: Callable[[Usage], None]) -> Probed:
     try:
-        probed = await probe(
-            around.toolchain, fd, name=expected.path, marker=around.marker, stop=around.stop, count_packets=True
-        )
+        probed = await probe(around, fd, name=expected.path, count_packets=True)
     except AttemptFailed as error:
-        raise _failed(expected, f"it cannot be probed: {error.failure.message}", error.failure.log_tail) from error
+        if error.failure.kind in (FailureKind.RETRYABLE, FailureKind.CRASH):
+            raise
+        raise not_as_planned(
+            expected, f"it cannot be probed: {error.failure.message}", error.failure.log_tail
+        ) from error
     on_usage(probed.usage)
     return probed
 
 
 def _check_streams(info: MediaInfo, expected: Expected) -> None:
     if info.format not in expected.formats:
-        raise _failed(expected, f"its container is {info.format}, planned was {' or '.join(expected.formats)}")
+        raise not_as_planned(expected, f"its container is {info.format}, planned was {' or '.join(expected.formats)}")
     if not expected.exact_streams:
         return
     if info.subtitles or info.other_streams:
-        raise _failed(expected, "it has streams besides video and audio")
+        raise not_as_planned(expected, "it has streams besides video and audio")
     _check_count(expected, "video", len(info.video), expected.video)
     _check_count(expected, "audio", len(info.audio), expected.audio)
     if expected.video is not None:
@@ -92,7 +94,7 @@ def _check_streams(info: MediaInfo, expected: Expected) -> None:
 def _check_count(expected: Expected, kind: str, found: int, wanted: object | None) -> None:
     planned = 0 if wanted is None else 1
     if found != planned:
-        raise _failed(expected, f"it has {found} {kind} streams, planned was {planned}")
+        raise not_as_planned(expected, f"it has {found} {kind} streams, planned was {planned}")
 
 
 def _check_video(found: VideoStream, wanted: ExpectedVideo, expected: Expected) -> None:
@@ -112,14 +114,16 @@ def _check_audio(found: AudioStream, wanted: ExpectedAudio, expected: Expected) 
 
 def _check_same(expected: Expected, what: str, found: str | int, wanted: str | int | None) -> None:
     if wanted and found != wanted:
-        raise _failed(expected, f"its {what} is {found}, planned was {wanted}")
+        raise not_as_planned(expected, f"its {what} is {found}, planned was {wanted}")
 
 
 def _check_duration(info: MediaInfo, expected: Expected) -> None:
     if expected.duration is None or info.duration is None:
         return
     if abs(info.duration - expected.duration) > expected.tolerance:
-        raise _failed(expected, f"it lasts {info.duration}, planned was {expected.duration} ± {expected.tolerance}")
+        raise not_as_planned(
+            expected, f"it lasts {info.duration}, planned was {expected.duration} ± {expected.tolerance}"
+        )
 
 
 def _check_frames(probed: Probed, expected: Expected, encoded_frames: int | None) -> None:
@@ -127,10 +131,10 @@ def _check_frames(probed: Probed, expected: Expected, encoded_frames: int | None
         return
     found = probed.packets.get(probed.info.video[0].index, 0)
     if encoded_frames is not None and found != encoded_frames:
-        raise _failed(expected, f"it has {found} pictures, {encoded_frames} were encoded")
+        raise not_as_planned(expected, f"it has {found} pictures, {encoded_frames} were encoded")
     wanted, tolerance = expected.video.frame_count, expected.video.frame_tolerance
     if wanted is not None and abs(found - wanted) > tolerance:
-        raise _failed(expected, f"it has {found} pictures, planned was {wanted} ± {tolerance}")
+        raise not_as_planned(expected, f"it has {found} pictures, planned was {wanted} ± {tolerance}")
 
 
 def decode_ranges(info: MediaInfo) -> list[Sequence[str]]:
@@ -170,12 +174,15 @@ async def _decode(
     except AttemptFailed as error:
         if error.failure.kind in (FailureKind.RETRYABLE, FailureKind.CRASH):
             raise
-        raise _failed(expected, f"it does not decode: {error.failure.message}", error.failure.log_tail) from error
+        raise not_as_planned(
+            expected, f"it does not decode: {error.failure.message}", error.failure.log_tail
+        ) from error
     if ran.log_lines:
-        raise _failed(expected, f"it does not decode cleanly: {ran.log_lines[0]}", "\n".join(ran.log_lines))
+        raise not_as_planned(expected, f"it does not decode cleanly: {ran.log_lines[0]}", "\n".join(ran.log_lines))
 
 
-def _failed(expected: Expected, why: str, log_tail: str = "") -> AttemptFailed:
+def not_as_planned(expected: Expected, why: str, log_tail: str = "") -> AttemptFailed:
+    """VERIFICATION_FAILED; *why* completes "... is not what was planned: "."""
     # UNKNOWN is tried once more and then final: what fails verification twice is not an accident.
     return AttemptFailed(
         FailureKind.UNKNOWN,

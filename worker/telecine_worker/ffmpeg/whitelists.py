@@ -43,6 +43,9 @@ FORMATS = (
     "nut",
 )
 
+EVERYWHERE = frozenset(FORMATS) - {"webp_anim"}
+"""Those that every full build since FFmpeg 5.1 has."""
+
 # Names of decoders, which is what FFmpeg compares; builds differ in which of two decoders of a codec comes first.
 DECODERS = (
     *("h264", "hevc", "vp8", "libvpx", "vp9", "libvpx-vp9", "av1", "libdav1d", "libaom-av1", "mpeg4", "mpeg2video"),

@@ -40,3 +40,10 @@ def write_failure(error: OSError, what: str) -> AttemptFailed:
     if error.errno in (*_REFUSED, *_NOT_A_NAME):
         return permanent("OUTPUT_NOT_WRITABLE", f"{what} cannot be written ({said})")
     return retryable("IO_ERROR", f"{what} could not be written ({said})")
+
+
+def scratch_failure(error: OSError, what: str) -> AttemptFailed:
+    """For the worker's own copy of an input; *what* names the input. Another worker's disk may be better."""
+    said = error.strerror or "unwritable"
+    reason = "NO_SPACE" if error.errno in _NO_SPACE else "IO_ERROR"
+    return retryable(reason, f"{what} could not be kept in the work directory of the worker ({said})")

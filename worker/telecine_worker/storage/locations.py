@@ -69,7 +69,9 @@ def file_path(uri: str, what: str) -> Path:
     except ValueError:
         raise _refused(what, "is not a URI; file:///absolute/path would be right") from None
     if split.scheme != "file":
-        raise _refused(what, f"has the scheme {split.scheme!r}; this worker reads and writes file:// only")
+        raise _refused(
+            what, f"has the scheme {split.scheme!r}; file:// would be right, and http:// or https:// for an input"
+        )
     if split.netloc not in ("", "localhost"):
         raise _refused(what, "names a host; a file URI has three slashes: file:///absolute/path")
     if "?" in uri or "#" in uri:

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from telecine_worker.failure import permanent
 from telecine_worker.storage import disk_errors
 from telecine_worker.storage.beneath import open_regular
+from telecine_worker.storage.fetch_errors import FetchStopped
+from telecine_worker.storage.http_exchange import Network
+from telecine_worker.storage.http_fetch import Request, fetch, over_limit
+from telecine_worker.storage.http_target import DEFAULT_PORTS
 from telecine_worker.storage.locations import FileRoots
 
 HASH_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Where inputs may come from. What is fetched is kept in *directory*, in files without a name."""
+
+    roots: FileRoots
+    network: Network
+    directory: Path
+    max_bytes: int
 
 
 class Source:
@@ -32,24 +49,32 @@ class Source:
     ) -> None:
         os.close(self.fd)
 
-    def check_sha256(self, wanted: str, stopped: Callable[[], bool]) -> None:
-        """Read it all and compare with *wanted* (lower-case hex); blocks, for a thread.
 
-        Gives up early when *stopped* says so. Raises AttemptFailed INPUT_CHECKSUM_MISMATCH.
-        """
-        try:
-            found = sha256(self.fd, stopped)
-        except OSError as error:
-            raise disk_errors.read_failure(error, f"input {self.name}") from error
-        if found is not None and found != wanted:
-            raise permanent("INPUT_CHECKSUM_MISMATCH", f"input {self.name} has the SHA-256 {found}, expected {wanted}")
+def open_source(
+    intake: Intake, *, name: str, uri: str, headers: Mapping[str, str], sha256: str, stopped: Callable[[], bool]
+) -> Source:
+    """Open the input *name*: below a file root, or fetched by http and https, which *headers* are for. An empty *sha256*
+    (lower-case hex) is not checked.
 
-
-def open_source(roots: FileRoots, *, name: str, uri: str) -> Source:
-    """Open the input *name*. Blocks for as long as the file system does.
-
-    Raises AttemptFailed: PATH_NOT_ALLOWED, INPUT_NOT_FOUND, INPUT_UNREADABLE, IO_ERROR.
+    Blocks, for a thread: for as long as the file system does, and while it is fetched and hashed. *stopped* is asked several
+    times a second whether to give up. Raises FetchStopped, and AttemptFailed: PATH_NOT_ALLOWED, INPUT_NOT_FOUND,
+    INPUT_UNREADABLE, INPUT_OVER_LIMIT, INPUT_CHECKSUM_MISMATCH, IO_ERROR, and what `fetch` says.
     """
+    if uri.partition("://")[0].lower() in DEFAULT_PORTS:
+        request = Request(name=name, url=uri, headers=headers, sha256=sha256, max_bytes=intake.max_bytes)
+        return Source(name=name, fd=fetch(intake.network, intake.directory, request, stopped))
+    source = _open_file(intake.roots, name, uri)
+    with ExitStack() as failing:
+        failing.enter_context(source)
+        if source.size_bytes > intake.max_bytes:
+            raise over_limit(f"input {name}", intake.max_bytes)
+        if sha256:
+            _check_sha256(source, sha256, stopped)
+        failing.pop_all()
+    return source
+
+
+def _open_file(roots: FileRoots, name: str, uri: str) -> Source:
     what = f"input {name}"
     location = roots.locate(uri, what)
     try:
@@ -60,6 +85,17 @@ def open_source(roots: FileRoots, *, name: str, uri: str) -> Source:
             os.close(root)
     except OSError as error:
         raise disk_errors.read_failure(error, f"{what} ({location.path})") from error
+
+
+def _check_sha256(source: Source, wanted: str, stopped: Callable[[], bool]) -> None:
+    try:
+        found = sha256(source.fd, stopped)
+    except OSError as error:
+        raise disk_errors.read_failure(error, f"input {source.name}") from error
+    if found is None:
+        raise FetchStopped
+    if found != wanted:
+        raise permanent("INPUT_CHECKSUM_MISMATCH", f"input {source.name} has the SHA-256 {found}, expected {wanted}")
 
 
 def sha256(fd: int, stopped: Callable[[], bool]) -> str | None:

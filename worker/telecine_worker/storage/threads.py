@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,6 +29,23 @@ class Threads:
             await asyncio.wait({work})
             # Looked at, so that asyncio does not complain: the cancellation is what ends the caller.
             work.exception()
+            raise
+
+    async def run_stoppable(
+        self, stopped: Callable[[], bool], call: Callable[Concatenate[Callable[[], bool], P], T], *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:  # fmt: skip
+        """Run a *call* that may take long, and asks often whether to give up, by the function it gets before *args*. That says
+        yes as soon as *stopped* does, and when the caller is cancelled: the cancellation then waits for no more than that.
+        """
+        cancelled = threading.Event()
+        running = asyncio.ensure_future(self.run(call, lambda: cancelled.is_set() or stopped(), *args, **kwargs))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            cancelled.set()
+            await asyncio.wait({running})
+            running.exception()
             raise
 
     def close(self) -> None:

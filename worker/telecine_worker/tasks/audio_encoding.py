@@ -14,6 +14,9 @@ MAX_CHANNELS = 8
 # FFmpeg's names. From three channels on the layout is said: what an encoder makes of a bare number differs by version.
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
+FILTERS = frozenset({"aformat", "aresample"})
+"""Of which FFmpeg uses the last by itself."""
+
 _MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 

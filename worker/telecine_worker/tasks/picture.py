@@ -8,6 +8,8 @@ from telecine.v1 import media_pb2
 from telecine_worker.ffmpeg.media_info import VideoStream
 
 DEFAULT_PIXEL_FORMAT = "yuv420p"
+FILTERS = frozenset({"scale", "setsar", "format", "fps", "transpose", "hflip", "vflip"})
+"""Of which FFmpeg uses the last three by itself, to turn what is stored lying."""
 
 
 def size(video: media_pb2.Video, source: VideoStream) -> tuple[int, int]:

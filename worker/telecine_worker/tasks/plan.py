@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from telecine_worker.ffmpeg.expected import Expected
+from telecine_worker.ffmpeg.findings import Wanted
 from telecine_worker.ffmpeg.progress import Phase
 
 
@@ -38,7 +39,7 @@ class Step:
     """One run of FFmpeg. *argv* follows the program's name and the options of every run (see ffmpeg/run.py).
 
     *weight* is its share of the work, relative to the other steps. *duration* and *frame_count* are what progress
-    counts to; None is unknown.
+    counts to; None is unknown. With *measures_damage* a run that ends because the input is damaged has done its work.
     """
 
     argv: tuple[Argument, ...]
@@ -46,6 +47,7 @@ class Step:
     weight: float = 1.0
     duration: timedelta | None = None
     frame_count: int | None = None
+    measures_damage: bool = False
 
     def filled(self, inputs: Mapping[str, str]) -> list[str]:
         """The arguments with places filled: inputs by their URLs, outputs relative to the staging folder."""
@@ -54,10 +56,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Steps in order, and the artifacts in the order in which they are published."""
+    """Steps in order, and the artifacts in the order in which they are published.
+
+    *wanted* is what to read from the log of the steps. *sequence* is set when the artifacts are stills: the pattern of
+    their staged names, %d counting from 1.
+    """
 
     steps: tuple[Step, ...]
-    artifacts: tuple[Expected, ...]
+    artifacts: tuple[Expected, ...] = ()
+    wanted: Wanted | None = None
+    sequence: str = ""
 
 
 def _filled(argument: Argument, inputs: Mapping[str, str]) -> str:

@@ -1,0 +1,149 @@
+"""Time limits around real processes: whatever an attempt is doing when one passes, it ends, and says which."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telecine_worker.failure import AttemptFailed, FailureKind
+from telecine_worker.ffmpeg import whitelists
+from telecine_worker.ffmpeg.probe import probe
+from telecine_worker.ffmpeg.process import Usage
+from telecine_worker.ffmpeg.progress import Block, Phase
+from telecine_worker.ffmpeg.run import Surroundings, run_ffmpeg
+from telecine_worker.ffmpeg.stop_order import StopOrder
+from telecine_worker.ffmpeg.time_limits import boot_seconds
+from telecine_worker.outcome import Failed, Succeeded
+
+TASK = {"transcode": {"input": "main", "path": "o.mp4", "video": {"codec": "h264", "preset": "ultrafast"}}}
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a program of shell script."""
+
+    def make(script: str) -> Path:
+        path = tmp_path / "program"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def assert_deadline(ended: Any, reason: str, said: str) -> None:
+    """It failed by a limit."""
+    assert isinstance(ended, Failed), ended
+    assert (FailureKind.DEADLINE, reason) == (ended.failure.kind, ended.failure.reason)
+    assert said in ended.failure.message
+
+
+@pytest.mark.parametrize("limit", ["softRunTimeout", "hardRunTimeout"])
+@pytest.mark.parametrize("phase", [Phase.PROBING, Phase.VERIFYING])
+async def test_run_limits_hold_in_every_phase(studio, clips, program, limit, phase):
+    """A probe that never answers, of the input or of what was made."""
+    real = shlex.quote(str(studio.toolchain.ffprobe))
+    hang = "exec sleep 60"
+    script = f'case "$*" in *-count_packets*) {hang};; *) exec {real} "$@";; esac' if phase is Phase.VERIFYING else hang
+    studio.toolchain = replace(studio.toolchain, ffprobe=program(script))
+    ended = await studio.run(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits={limit: "1.5s"})
+    assert phase is studio.snapshots[-1].phase
+    assert_deadline(ended, "RUN_TIMEOUT", "soft_run_timeout" if limit.startswith("soft") else "hard_run_timeout")
+    assert [] == studio.left()
+
+
+@pytest.mark.parametrize("limit", ["softRunTimeout", "hardRunTimeout"])
+async def test_what_does_not_stop_is_killed(studio, clips, program, limit):
+    """An FFmpeg that ignores SIGTERM: a soft limit kills it after the grace, a hard one at once."""
+    studio.toolchain = replace(studio.toolchain, ffmpeg=program("trap '' TERM\nwhile :; do sleep 0.1; done"))
+    attempt = studio.attempt(
+        studio.spec(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits={limit: "0.5s"}),
+        cancel_grace=SECOND,
+    )
+    began = time.monotonic()
+    ended = await asyncio.wait_for(attempt.run(), 20)
+    took = time.monotonic() - began
+    assert_deadline(ended, "RUN_TIMEOUT", "run_timeout (0:00:00.500000)")
+    assert took >= (1.5 if limit.startswith("soft") else 0.5)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.7])
+async def test_the_time_of_the_whole_job_is_a_limit(studio, clips, program, seconds):
+    """Past it, whether it passed on the way to the worker or while FFmpeg runs, the reason is TOTAL_TIMEOUT."""
+    studio.toolchain = replace(studio.toolchain, ffmpeg=program("exec sleep 60"))
+    spec = studio.spec(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits={"totalTimeout": "100s"})
+    attempt = studio.attempt(spec, total_deadline=boot_seconds() + seconds)
+    ended = await asyncio.wait_for(attempt.run(), 20)
+    assert_deadline(ended, "TOTAL_TIMEOUT", "limits.total_timeout")
+    assert [] == studio.left()
+
+
+async def test_time_that_is_enough_changes_nothing(studio, clips):
+    """All limits set, none of them passed."""
+    limits = {
+        "softRunTimeout": "60s",
+        "hardRunTimeout": "90s",
+        "stallTimeout": "30s",
+        "totalTimeout": "100s",
+    }
+    spec = studio.spec(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits=limits)
+    assert isinstance(await studio.attempt(spec, total_deadline=boot_seconds() + 100).run(), Succeeded)
+
+
+async def test_a_reader_that_hangs_is_a_stall(toolchain, clips):
+    """FFmpeg 9 goes on reporting twice a second while its input gives nothing: that is no sign of life."""
+    film = clips.make("film.ts", "-i", str(clips.film()), "-c", "copy")
+    source, feed = os.pipe()
+    os.set_blocking(feed, False)
+    os.write(feed, film.read_bytes()[:60_000])
+    blocks: list[Block] = []
+    usages: list[Usage] = []
+    around = Surroundings(
+        toolchain=toolchain,
+        marker=f"hang-{os.getpid()}",
+        stop=StopOrder(),
+        stall_timeout=2 * SECOND,
+        pass_fds=(source,),
+    )
+    url = f"file:/proc/self/fd/{source}"
+    # It looks at little before it begins.
+    little = ("-probesize", "20000", "-analyzeduration", "0")
+    arguments = (*whitelists.BEFORE_INPUT, *little, "-i", url, "-map", "0:v", "-f", "null", "-")
+    try:
+        with pytest.raises(AttemptFailed) as failed:
+            await asyncio.wait_for(
+                run_ffmpeg(around, arguments, doing="encoding", on_block=blocks.append, on_usage=usages.append), 30
+            )
+    finally:
+        os.close(source)
+        os.close(feed)
+    failure = failed.value.failure
+    assert (FailureKind.RETRYABLE, "STALLED", 1) == (failure.kind, failure.reason, len(usages))
+    if (toolchain.ffmpeg_version.number or (9, 0)) >= (7, 0):
+        # All the while it said that it was alive.
+        assert len(blocks) >= 3
+
+
+async def test_a_probe_that_hangs_is_a_stall(toolchain):
+    """Not an input that is at fault: another worker may read it."""
+    source, feed = os.pipe()
+    around = Surroundings(toolchain=toolchain, marker=f"hang-{os.getpid()}", stop=StopOrder(), stall_timeout=SECOND)
+    try:
+        with pytest.raises(AttemptFailed) as failed:
+            await asyncio.wait_for(probe(around, source, name="input main"), 30)
+    finally:
+        os.close(source)
+        os.close(feed)
+    failure = failed.value.failure
+    assert (FailureKind.RETRYABLE, "STALLED") == (failure.kind, failure.reason)
+    assert "probing input main" in failure.message

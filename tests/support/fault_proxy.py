@@ -1,0 +1,152 @@
+"""A TCP proxy that does to connections what networks do: cut, reset, delay, slow down, hang half way, swallow."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import socket
+import struct
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+PIECE_BYTES = 16 << 10
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Kind(enum.StrEnum):
+    """What happens to a connection; the answer is what comes from the server's side."""
+
+    PASS = "pass"
+    CUT = "cut"
+    """Closed in order after so many bytes of the answer."""
+    RESET = "reset"
+    """Broken (RST) after so many bytes of the answer."""
+    HALF = "half"
+    """Open for ever, but nothing comes after so many bytes of the answer."""
+    DELAY = "delay"
+    """The answer begins so many seconds later."""
+    SLOW = "slow"
+    """The answer comes at so many bytes a second."""
+    BLACKHOLE = "blackhole"
+    """Taken, and nothing else: the server never hears of it."""
+    DROP = "drop"
+    """The server has the request; its whole answer is lost, and then the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """*amount*: bytes, seconds or bytes a second, as the kind says."""
+
+    kind: Kind = Kind.PASS
+    amount: float = 0
+
+
+class FaultProxy:
+    """Stands before one server. The next connections get the faults in *faults*, one each; later ones get *fault*."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server_address = (host, port)
+        self.faults: deque[Fault] = deque()
+        self.fault = Fault()
+        self.connection_count = 0
+        self.port = 0
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.reset_all()
+
+    def reset_all(self) -> None:
+        """Break every connection that is open now."""
+        for writer in tuple(self._open):
+            _reset(writer)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connection_count += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._open.add(writer)
+        try:
+            await self._serve(self.faults.popleft() if self.faults else self.fault, reader, writer)
+        except (OSError, asyncio.CancelledError):
+            # Broken from outside, or the proxy ends: asyncio would complain of either.
+            _reset(writer)
+        finally:
+            self._open.discard(writer)
+            self._tasks.discard(task)
+
+    async def _serve(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if fault.kind is Kind.BLACKHOLE:
+            await asyncio.Event().wait()
+        server_reader, server_writer = await asyncio.open_connection(*self._server_address)
+        asking = asyncio.create_task(_pass(reader, server_writer))
+        try:
+            await _answer(fault, server_reader, writer)
+        finally:
+            asking.cancel()
+            server_writer.close()
+            with suppress(OSError, asyncio.CancelledError):
+                await asking
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(PIECE_BYTES):
+        writer.write(piece)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+async def _answer(fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    if fault.kind is Kind.DELAY:
+        await asyncio.sleep(fault.amount)
+    left = int(fault.amount) if fault.kind in (Kind.CUT, Kind.RESET, Kind.HALF) else None
+    while left != 0 and (piece := await reader.read(PIECE_BYTES if left is None else min(left, PIECE_BYTES))):
+        if fault.kind is Kind.DROP:
+            continue
+        if fault.kind is Kind.SLOW:
+            await _drip(piece, fault.amount, writer)
+        else:
+            writer.write(piece)
+            await writer.drain()
+        left = None if left is None else left - len(piece)
+    if fault.kind is Kind.RESET:
+        _reset(writer)
+    elif fault.kind is Kind.HALF:
+        await asyncio.Event().wait()
+
+
+async def _drip(piece: bytes, bytes_per_second: float, writer: asyncio.StreamWriter) -> None:
+    """In tenths of a second, at least a byte each."""
+    step = max(1, round(bytes_per_second / 10))
+    for begin in range(0, len(piece), step):
+        writer.write(piece[begin : begin + step])
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    connection: socket.socket | None = writer.get_extra_info("socket")
+    if connection is not None and connection.fileno() >= 0:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()

@@ -1,0 +1,95 @@
+"""Where the inputs of a test's attempts may come from, and fetching one by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telecine_worker.failure import AttemptFailed, Failure
+from telecine_worker.storage.address_guard import AddressGuard, parse_network
+from telecine_worker.storage.http_exchange import Network
+from telecine_worker.storage.http_fetch import Request, fetch
+from telecine_worker.storage.locations import FileRoots
+from telecine_worker.storage.patience import Patience
+from telecine_worker.storage.resolving import Endpoint, system_resolve
+from telecine_worker.storage.sources import Intake
+
+HERE = ("127.0.0.0/8", "::1/128")
+# Tries again at once, and waits long for what is to come.
+QUICK = Patience(
+    connect=timedelta(seconds=10),
+    answer=timedelta(seconds=10),
+    idle=timedelta(seconds=10),
+    first_pause=timedelta(milliseconds=1),
+    longest_pause=timedelta(milliseconds=2),
+)
+
+
+def network(*allowed: str, **changes: Any) -> Network:
+    """Reaches public hosts and the networks *allowed*."""
+    made = Network(guard=AddressGuard([parse_network(each) for each in allowed]), patience=QUICK)
+    return replace(made, **changes)
+
+
+def intake(roots: Sequence[Path], directory: Path, *allowed: str) -> Intake:
+    """Below *roots*, from public hosts and from *allowed*; what is fetched is kept in *directory*."""
+    return Intake(roots=FileRoots(roots), network=network(*allowed), directory=directory, max_bytes=1 << 30)
+
+
+def resolving(names: Mapping[str, Sequence[str]]) -> Callable[[str, int], Sequence[Endpoint]]:
+    """A name service that knows *names* and their addresses alone."""
+
+    def resolve(host: str, port: int) -> Sequence[Endpoint]:
+        return [endpoint for address in names[host] for endpoint in system_resolve(address, port)]
+
+    return resolve
+
+
+@dataclass(slots=True, kw_only=True)
+class Fetching:
+    """Fetches as a worker on this machine does that may read from itself."""
+
+    directory: Path
+    network: Network = field(default_factory=lambda: network(*HERE))
+    stop: bool = False
+
+    async def fetch(self, url: str, **request: Any) -> bytes:
+        """What arrives."""
+        fields = {"name": "main", "url": url, "max_bytes": 1 << 30, **request}
+        async with asyncio.timeout(30):
+            fd = await asyncio.to_thread(fetch, self.network, self.directory, Request(**fields), lambda: self.stop)
+        with closing(os.fdopen(fd, "rb")) as file:
+            return file.read()
+
+    async def failure(self, url: str, **request: Any) -> Failure:
+        """How it fails."""
+        with pytest.raises(AttemptFailed) as error:
+            await self.fetch(url, **request)
+        return error.value.failure
+
+    def patience(self, **changes: Any) -> None:
+        """Wait differently from here on."""
+        self.network = replace(self.network, patience=replace(self.network.patience, **changes))
+
+    async def until_kept(self, size: int) -> None:
+        """Until a fetch that runs has kept so many bytes."""
+        async with asyncio.timeout(10):
+            while not any(fd.stat().st_size >= size for fd in self._descriptors()):
+                await asyncio.sleep(0.005)
+
+    def left(self) -> list[str]:
+        """What of the fetched is still there: files, and descriptors of files without a name."""
+        return [*map(str, self.directory.iterdir()), *map(str, self._descriptors())]
+
+    def _descriptors(self) -> list[Path]:
+        """Of files in the directory, with a name or without."""
+        paths = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        return [path for path in paths if str(path.readlink()).startswith(f"{self.directory}/")]

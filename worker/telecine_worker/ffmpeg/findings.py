@@ -1,0 +1,174 @@
+"""What one decode of an input finds out, read from FFmpeg's log line by line as it comes.
+
+The detectors say each finding in a line of their own (scdet, blackdetect, silencedetect; the last ones when the input
+ends), loudnorm its measurement in a block of JSON at the end, and FFmpeg how much it decoded in a few lines at level
+verbose. The lines are the same from 5.1 to 9.0. What is kept is bounded however much there is to find.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+MOST_DETECTIONS = 1000
+"""Of each kind. All are counted."""
+
+_COMPONENT = r"^\[(?:Parsed_)?{}(?:_\d+)? @[^\]]*\] \[info\] "
+_SCENE = re.compile(_COMPONENT.format("scdet") + r"lavfi\.scd\.score: (\S+), lavfi\.scd\.time: (\S+)")
+_BLACK = re.compile(_COMPONENT.format("blackdetect") + r"black_start:(\S+) black_end:(\S+)")
+_SILENCE_START = re.compile(_COMPONENT.format("silencedetect") + r"silence_start: (\S+)")
+_SILENCE_END = re.compile(_COMPONENT.format("silencedetect") + r"silence_end: (\S+)")
+_LOUDNESS = re.compile(r'^\s*"input_(i|tp|lra|thresh)" : "([^"]*)"')
+_ERROR = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal|panic)\] ")
+_DECODED = re.compile(r"Input stream #\S+ \((video|audio)\): .* (\d+) frames decoded\b")
+_LOUDNESS_NAMES = {
+    "i": "loudness.integrated_lufs",
+    "tp": "loudness.true_peak_dbtp",
+    "lra": "loudness.range_lu",
+    "thresh": "loudness.threshold_lufs",
+}
+
+
+class DetectionKind(enum.StrEnum):
+    """The words of telecine.v1.Detection.Kind."""
+
+    SCENE_CHANGE = "scene_change"
+    BLACK = "black"
+    SILENCE = "silence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Times count from the start of the input. *end* is None and *score* (0..1) is set for a change of scene only."""
+
+    kind: DetectionKind
+    start: timedelta
+    end: timedelta | None = None
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to look for."""
+
+    decode: bool = False
+    loudness: bool = False
+    scenes: bool = False
+    black: bool = False
+    silence: bool = False
+
+
+class Findings:
+    """Fed with the log of a run; see the module."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._errors = 0
+        self._decoded: Counter[str] = Counter()
+        self._loudness: dict[str, float] = {}
+        self._found: dict[DetectionKind, list[Detection]] = {kind: [] for kind in DetectionKind}
+        self._counts: Counter[DetectionKind] = Counter()
+        self._lengths: Counter[DetectionKind] = Counter()
+        self._silent_from: timedelta | None = None
+        self._readers = self._chosen()
+
+    def _chosen(self) -> list[tuple[re.Pattern[str], Callable[[re.Match[str]], None]]]:
+        silence = [(_SILENCE_START, self._begin_silence), (_SILENCE_END, self._end_silence)]
+        return [
+            *([(_SCENE, self._scene)] if self._wanted.scenes else []),
+            *([(_BLACK, self._black)] if self._wanted.black else []),
+            *(silence if self._wanted.silence else []),
+            *([(_LOUDNESS, self._loud)] if self._wanted.loudness else []),
+            *([(_ERROR, self._error), (_DECODED, self._stream)] if self._wanted.decode else []),
+        ]
+
+    def line(self, text: str) -> None:
+        """Take the next line of the log."""
+        for pattern, read in self._readers:
+            match = pattern.search(text)
+            if match:
+                read(match)
+                return
+
+    @property
+    def detections(self) -> tuple[Detection, ...]:
+        """In order of time; at most MOST_DETECTIONS of each kind, the first ones."""
+        return tuple(sorted((each for kind in self._found.values() for each in kind), key=lambda each: each.start))
+
+    @property
+    def measurements(self) -> dict[str, float]:
+        """By name. Silence has no loudness: where it would be infinite, the value is left out."""
+        values = dict(self._loudness)
+        if "loudness.integrated_lufs" not in values:
+            # Nothing was loud enough to be counted: the range and the threshold that FFmpeg prints say nothing.
+            values = {name: value for name, value in values.items() if name == "loudness.true_peak_dbtp"}
+        if self._wanted.decode:
+            values["decode.error_count"] = self._errors
+            values["decode.video_frame_count"] = self._decoded["video"]
+            values["decode.audio_frame_count"] = self._decoded["audio"]
+        if self._wanted.scenes:
+            values["scenes.count"] = self._counts[DetectionKind.SCENE_CHANGE]
+        for name, kind, wanted in (
+            ("black", DetectionKind.BLACK, self._wanted.black),
+            ("silence", DetectionKind.SILENCE, self._wanted.silence),
+        ):
+            if wanted:
+                values[f"{name}.count"] = self._counts[kind]
+                values[f"{name}.duration_seconds"] = self._lengths[kind] / 1_000_000
+        return values
+
+    def _scene(self, match: re.Match[str]) -> None:
+        score, at = _number(match[1]), _time(match[2])
+        if score is not None and at is not None:
+            self._add(Detection(kind=DetectionKind.SCENE_CHANGE, start=at, score=min(1.0, max(0.0, score / 100))))
+
+    def _black(self, match: re.Match[str]) -> None:
+        self._add_part(DetectionKind.BLACK, _time(match[1]), _time(match[2]))
+
+    def _begin_silence(self, match: re.Match[str]) -> None:
+        self._silent_from = _time(match[1])
+
+    def _end_silence(self, match: re.Match[str]) -> None:
+        self._add_part(DetectionKind.SILENCE, self._silent_from, _time(match[1]))
+        self._silent_from = None
+
+    def _loud(self, match: re.Match[str]) -> None:
+        value = _number(match[2])
+        if value is not None:
+            self._loudness[_LOUDNESS_NAMES[match[1]]] = value
+
+    def _error(self, _match: re.Match[str]) -> None:
+        self._errors += 1
+
+    def _stream(self, match: re.Match[str]) -> None:
+        self._decoded[match[1]] += int(match[2])
+
+    def _add_part(self, kind: DetectionKind, start: timedelta | None, end: timedelta | None) -> None:
+        if start is not None and end is not None and end > start:
+            self._lengths[kind] += (end - start) // timedelta(microseconds=1)
+            self._add(Detection(kind=kind, start=start, end=end))
+
+    def _add(self, detection: Detection) -> None:
+        self._counts[detection.kind] += 1
+        if len(self._found[detection.kind]) < MOST_DETECTIONS:
+            self._found[detection.kind].append(detection)
+
+
+def _number(text: str) -> float | None:
+    """None for what is no finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _time(text: str) -> timedelta | None:
+    """Seconds; what lies before the start (priming samples of a sound track) begins with it."""
+    seconds = _number(text)
+    return None if seconds is None else timedelta(seconds=min(max(0.0, seconds), 10**9))

@@ -1,0 +1,30 @@
+"""How long a fetch waits, and how often it tries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Limits of one fetch; the attempt's own time limits hold besides."""
+
+    resolve: timedelta = timedelta(seconds=20)
+    connect: timedelta = timedelta(seconds=10)
+    """For each address of a host, the TLS handshake included."""
+    answer: timedelta = timedelta(seconds=30)
+    """From the request to the end of the answer's head."""
+    idle: timedelta = timedelta(seconds=30)
+    """Without a byte of the body."""
+    window: timedelta = timedelta(seconds=60)
+    least_bytes_per_window: int = 600 * 1024
+    """Of the body. Below 10 KiB/s an hour would not bring 36 MiB: a server that drips is as good as one that hangs."""
+    tries: int = 5
+    """In a row. One that brought *enough_bytes* that were not there before does not count."""
+    enough_bytes: int = 64 << 20
+    first_pause: timedelta = timedelta(milliseconds=500)
+    """Doubles with each try, and is then shortened by chance to no less than its half."""
+    longest_pause: timedelta = timedelta(seconds=10)
+    longest_asked_pause: timedelta = timedelta(seconds=60)
+    """A server that asks for a longer one (Retry-After) gets it by the queue's own retries."""

@@ -1,0 +1,70 @@
+"""Files of still pictures by extension: the encoder, and the picture that goes into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from telecine_worker.failure import permanent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureFile:
+    """*codec* is what probing calls it; *matrix* is that of *pixel_format*, empty for RGB."""
+
+    codec: str
+    encoder: str
+    options: tuple[str, ...]
+    media_type: str
+    formats: tuple[str, ...]
+    pixel_format: str
+    matrix: str = ""
+
+    def conversion(self, wide: int, high: int) -> str:
+        """Filters from any picture, rotated already, to this one, with square pixels."""
+        colours = f":out_color_matrix={self.matrix}" if self.matrix else ""
+        return f"scale={wide}:{high}:flags=bicubic{colours},setsar=1,format={self.pixel_format}"
+
+
+_JPEG = PictureFile(
+    codec="mjpeg",
+    encoder="mjpeg",
+    options=("-q:v", "3"),
+    media_type="image/jpeg",
+    formats=("jpeg_pipe",),
+    pixel_format="yuvj420p",
+    # What JFIF means by YCbCr, whatever the video had: BT.601, in full range, which the pixel format says already.
+    matrix="bt601",
+)
+PICTURE_FILES: dict[str, PictureFile] = {
+    "jpg": _JPEG,
+    "jpeg": _JPEG,
+    "png": PictureFile(
+        codec="png",
+        encoder="png",
+        options=(),
+        media_type="image/png",
+        formats=("png_pipe",),
+        pixel_format="rgb24",
+    ),
+    "webp": PictureFile(
+        codec="webp",
+        encoder="libwebp",
+        options=("-quality", "80"),
+        media_type="image/webp",
+        formats=("webp_pipe",),
+        pixel_format="yuv420p",
+        # WebP's YUV is BT.601, too; in limited range, the only one that the encoder takes.
+        matrix="bt601",
+    ),
+}
+
+
+def picture_file_of(path: str) -> PictureFile:
+    """By the extension of *path*. Raises AttemptFailed UNSUPPORTED_CONTAINER."""
+    known = PICTURE_FILES.get(path.rpartition("/")[2].rpartition(".")[2].lower())
+    if known is None:
+        raise permanent(
+            "UNSUPPORTED_CONTAINER",
+            f"path {path!r} has no known extension; one of {', '.join(PICTURE_FILES)} would be right",
+        )
+    return known
