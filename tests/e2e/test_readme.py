@@ -55,9 +55,10 @@ def test_the_shell_examples_made_what_they_say(place: Path) -> None:
     assert [frames(place / "input.mp4")] * 3 == [frames(path) for path in made]
 
 
-def test_the_sdk_example_works(live: Live, place: Path) -> None:
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_an_sdk_example_works(live: Live, place: Path, number: int) -> None:
     """As it stands."""
-    [script] = blocks("python")
+    script = blocks("python")[number]
 
     ran = subprocess.run(
         [sys.executable, "-c", script], cwd=place, env=environment(live), capture_output=True, text=True, timeout=120,
@@ -65,7 +66,43 @@ def test_the_sdk_example_works(live: Live, place: Path) -> None:
     )  # fmt: skip
 
     assert 0 == ran.returncode, ran.stderr
+
+
+def test_the_sdk_examples_made_what_they_say(place: Path) -> None:
+    """With every frame."""
     assert frames(place / "input.mp4") == frames(place / "sdk" / "film.mp4")
+
+
+def test_every_link_leads_somewhere() -> None:
+    """To a file of the repository, and to a heading that is there."""
+    root = Path(__file__).parents[2]
+    for page in (root / "README.md", root / "docs" / "examples.md"):
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            name, _, anchor = target.partition("#")
+            file = (page.parent / name) if name else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in {slug(line) for line in file.read_text().splitlines()}, (
+                f"{page.name}: {target}"
+            )
+
+
+def slug(line: str) -> str:
+    """The anchor that a heading gets."""
+    return re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-") if line.startswith("#") else ""
+
+
+def test_every_setting_of_the_servers_is_in_the_table() -> None:
+    """By the name of its variable, as their --help has it."""
+    documented = set(re.findall(r"(?<![A-Z])(TELECINE_[A-Z_]+|_[A-Z]{3,}\b)", README))
+    documented |= {f"TELECINE_RETENTION{name}" for name in documented if name.startswith("_")}
+    for server in ("telecine-scheduler", "telecine-worker"):
+        shown = subprocess.run(
+            [str(BIN / server), "--help"], capture_output=True, text=True, check=True, timeout=30,
+            env=os.environ | {"COLUMNS": "200"},
+        ).stdout  # fmt: skip
+        names = set(re.findall(r"env var: (TELECINE_[A-Z_]+)", shown))
+        assert names, shown
+        assert set() == names - documented, server
 
 
 def test_the_demo_encodes_a_clip_and_checks_it(tmp_path: Path) -> None:

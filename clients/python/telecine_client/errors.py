@@ -13,14 +13,20 @@
     │   └── JobIdSpent       a job with this id was deleted within 24 h      ALREADY_EXISTS JOB_DELETED
     ├── WrongState           the job cannot do that now                      FAILED_PRECONDITION, ABORTED
     │   ├── JobFinished      it had succeeded or failed already              FAILED_PRECONDITION JOB_FINISHED
+    │   ├── JobNotFinished   it has not ended yet                            FAILED_PRECONDITION JOB_NOT_FINISHED
+    │   ├── JobSucceeded     it succeeded: nothing to retry                  FAILED_PRECONDITION JOB_SUCCEEDED
+    │   ├── GenerationMismatch   it was retried meanwhile                    FAILED_PRECONDITION GENERATION_MISMATCH
     │   └── Publishing       its files are being published just now          FAILED_PRECONDITION PUBLISHING
     ├── LimitReached         a limit of the operator; see `retry_after`      RESOURCE_EXHAUSTED
     │   ├── QueueFull        too many unfinished jobs                        RESOURCE_EXHAUSTED QUEUE_FULL
     │   └── ClassLimit       too many sets of queue and requirements         RESOURCE_EXHAUSTED CLASS_LIMIT
     ├── Unavailable          no scheduler, or its database, can be reached   UNAVAILABLE, CANCELLED
     ├── DeadlineExceeded     no answer in time; also a TimeoutError          DEADLINE_EXCEEDED
-    └── InternalError        a defect of the scheduler, or what is           INTERNAL, UNKNOWN, DATA_LOSS
-                             there is no scheduler
+    ├── InternalError        a defect of the scheduler, or what is           INTERNAL, UNKNOWN, DATA_LOSS
+    │                        there is no scheduler
+    └── ManyError            some of many failed; it holds their errors      of the first of them
+        ├── SubmitManyError  of submit_many
+        └── WaitManyError    of wait_many
 
 After Unavailable, DeadlineExceeded and InternalError nothing is known about what the call did; every call may be
 repeated.
@@ -28,12 +34,16 @@ repeated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from grpc import StatusCode
+
+if TYPE_CHECKING:
+    from telecine_client.values import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +154,24 @@ class JobFinished(WrongState):
     """The job had succeeded or failed already."""
 
 
+class JobNotFinished(WrongState):
+    """The job has not ended yet: cancel it first."""
+
+
+class JobSucceeded(WrongState):
+    """The job succeeded: there is nothing to retry."""
+
+
+class GenerationMismatch(WrongState):
+    """The job is at another generation than the caller saw."""
+
+    @property
+    def generation(self) -> int:
+        """That the job is at; 0 where the scheduler did not say."""
+        text = self.metadata.get("generation", "")
+        return int(text) if text.isdecimal() else 0
+
+
 class Publishing(WrongState):
     """Too late to cancel: the job's files are being published; it ends within seconds."""
 
@@ -172,6 +200,38 @@ class InternalError(TelecineError):
     """A defect of the scheduler (the message holds an id that is in its log), or no scheduler answers there."""
 
 
+class ManyError(TelecineError):
+    """Some of many failed; what the others gave is in here too."""
+
+    def __init__(self, message: str, errors: Collection[TelecineError]) -> None:
+        first = next(iter(errors))
+        super().__init__(f"{message}; the first: {first.message}", code=first.code, details=first.details)
+
+
+class SubmitManyError(ManyError):
+    """Not every job of submit_many was accepted; those that were go on."""
+
+    def __init__(self, job_ids: Sequence[str], results: Sequence[Job | TelecineError]) -> None:
+        self.job_ids = tuple(job_ids)
+        """Of all of them, in order: repeat what failed with the same ids, and nothing is submitted twice."""
+        self.results = tuple(results)
+        """In the same order: the job, or why there is none."""
+        errors = [result for result in self.results if isinstance(result, TelecineError)]
+        super().__init__(f"{len(errors)} of {len(self.results)} jobs were not accepted", errors)
+
+
+class WaitManyError(ManyError):
+    """Not every job of wait_many was seen to its end."""
+
+    def __init__(self, jobs: Mapping[str, Job], errors: Mapping[str, TelecineError]) -> None:
+        self.jobs = MappingProxyType(dict(jobs))
+        """By job id: those that ended."""
+        self.errors = MappingProxyType(dict(errors))
+        """By job id: why the others' ends were not seen; DeadlineExceeded for those that go on."""
+        count = len(self.jobs) + len(self.errors)
+        super().__init__(f"{len(self.errors)} of {count} jobs were not seen to their end", self.errors.values())
+
+
 # The one table. The empty reason is for reasons that this version does not know.
 CLASSES: Mapping[tuple[StatusCode, str], type[TelecineError]] = MappingProxyType(
     {
@@ -189,6 +249,9 @@ CLASSES: Mapping[tuple[StatusCode, str], type[TelecineError]] = MappingProxyType
         (StatusCode.FAILED_PRECONDITION, ""): WrongState,
         (StatusCode.ABORTED, ""): WrongState,
         (StatusCode.FAILED_PRECONDITION, "JOB_FINISHED"): JobFinished,
+        (StatusCode.FAILED_PRECONDITION, "JOB_NOT_FINISHED"): JobNotFinished,
+        (StatusCode.FAILED_PRECONDITION, "JOB_SUCCEEDED"): JobSucceeded,
+        (StatusCode.FAILED_PRECONDITION, "GENERATION_MISMATCH"): GenerationMismatch,
         (StatusCode.FAILED_PRECONDITION, "PUBLISHING"): Publishing,
         (StatusCode.RESOURCE_EXHAUSTED, ""): LimitReached,
         (StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"): QueueFull,
@@ -215,3 +278,8 @@ def invalid(message: str, *violations: Violation) -> InvalidRequest:
     """A request that is known to be wrong before it is sent."""
     details = Details(reason="INVALID_REQUEST", violations=violations)
     return InvalidRequest(message, code=StatusCode.INVALID_ARGUMENT, details=details)
+
+
+def closed() -> Unavailable:
+    """What a call ends with whose client is closed meanwhile."""
+    return Unavailable("the client was closed while the call was under way", code=StatusCode.CANCELLED)

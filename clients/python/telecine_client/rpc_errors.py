@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import MappingProxyType
+from typing import cast
 
 import grpc
 import grpc.aio
@@ -15,14 +17,32 @@ DOMAIN = "telecine"
 DETAILS_KEY = "grpc-status-details-bin"
 
 
-def from_rpc_error(raw: grpc.aio.AioRpcError) -> TelecineError:
-    """Our error for *raw*. Details that cannot be read are left out: the code and the message still stand."""
-    return error(raw.code(), raw.details() or raw.code().name.lower().replace("_", " "), _details(raw))
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def _details(raw: grpc.aio.AioRpcError) -> Details:
-    trailers = raw.trailing_metadata() or ()
-    packed = next((value for key, value in trailers if key == DETAILS_KEY and isinstance(value, bytes)), b"")
+def from_rpc_error(raw: grpc.RpcError) -> TelecineError:
+    """Our error for *raw*, of either of gRPC's two APIs; raise it from *raw*.
+
+    Details that cannot be read are left out: the code and the message still stand.
+    """
+    # What the blocking API raises is a grpc.Call too; only its type does not say so.
+    call = cast("grpc.Call | grpc.aio.AioRpcError", raw)
+    code = call.code()
+    return error(code, _message(call.details(), code), _details(call.trailing_metadata()))
+
+
+def from_status(status: status_pb2.Status) -> TelecineError:
+    """Our error for one item of a stream, as a call of its own would have raised it."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return error(code, _message(status.message, code), read_details(status))
+
+
+def _message(text: str | None, code: grpc.StatusCode) -> str:
+    return text or code.name.lower().replace("_", " ")
+
+
+def _details(trailers: Iterable[tuple[str, str | bytes]] | None) -> Details:
+    packed = next((value for key, value in trailers or () if key == DETAILS_KEY and isinstance(value, bytes)), b"")
     try:
         return read_details(status_pb2.Status.FromString(packed))
     except DecodeError:

@@ -1,148 +1,121 @@
-"""The schedulers a client may talk to: their addresses, one channel each, and calls that survive the loss of one."""
+"""The schedulers an AsyncClient may talk to: one channel each, and calls that survive the loss of one."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import re
-from collections.abc import Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
 from telecine.v1 import scheduler_service_pb2_grpc
+from telecine_client.addresses import Rotation
+from telecine_client.attempts import Attempts
 from telecine_client.backoff import Backoff
-from telecine_client.errors import DeadlineExceeded, TelecineError, Unavailable
+from telecine_client.calls import Call
+from telecine_client.channels import aio_channel
+from telecine_client.errors import TelecineError, closed
 from telecine_client.rpc_errors import from_rpc_error
+from telecine_client.settings import Settings
 
 if TYPE_CHECKING:
     from telecine.v1.scheduler_service_pb2_grpc import SchedulerServiceAsyncStub
 
-Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
-
-OPTIONS = (
-    # A peer that is gone without a word is noticed within 15 s.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    # Calls are repeated here, not by the transport, which does not know RetryInfo and stops after five attempts.
-    ("grpc.enable_retries", 0),
-    # How long one attempt to connect may take (the name misleads), and how often it is tried.
-    ("grpc.min_reconnect_backoff_ms", 5_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
-    ("grpc.max_send_message_length", 8 * 1024 * 1024),
-)
-_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5})")
-# What gRPC puts before the reason: every address it tried is said by us.
-_LAST_ERROR = re.compile(r"^failed to connect to all addresses; last error: [A-Z_]+: (\S+: )?")
-_SCHEME = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6|vsock):")
-
-
-def parse_addresses(text: str) -> tuple[str, ...]:
-    """The addresses in a comma list of HOST:PORT or gRPC targets (unix:/path, dns:///host:port).
-
-    Raises ValueError naming the address that is none.
-    """
-    addresses = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not addresses:
-        raise ValueError("no scheduler's address was given; write HOST:PORT, several separated by commas")
-    for address in addresses:
-        found = _HOST_AND_PORT.fullmatch(address)
-        if not _SCHEME.match(address) and not (found and 0 < int(found["port"]) < 65536):
-            raise ValueError(f"{address!r} is no scheduler's address; write HOST:PORT, for example 127.0.0.1:50051")
-    return addresses
+Value = TypeVar("Value")
 
 
 class Schedulers:
-    """Talks to one scheduler at a time, and turns to the next when that one is away.
+    """Channels are made when they are first used, and belong to the event loop of that moment."""
 
-    Channels are made when they are first used, within the running event loop.
-    """
-
-    def __init__(self, addresses: tuple[str, ...], *, backoff: Backoff) -> None:
-        self.addresses = addresses
+    def __init__(self, settings: Settings, *, backoff: Backoff) -> None:
+        self.rotation = Rotation(settings.addresses)
         self.backoff = backoff
-        self.current = addresses[0]
-        """Whose turn it is."""
+        self.closed = False
+        self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._stubs: dict[str, SchedulerServiceAsyncStub] = {}
 
     def stub(self, address: str) -> SchedulerServiceAsyncStub:
-        """For the scheduler at one of the addresses."""
-        if address not in self._channels:
-            options = (*OPTIONS, ("grpc.enable_http_proxy", 0)) if _is_loopback(address) else OPTIONS
-            self._channels[address] = grpc.aio.insecure_channel(address, options=options)
-        return scheduler_service_pb2_grpc.SchedulerServiceStub(self._channels[address])
+        """For the scheduler at one of the addresses. Raises RuntimeError when this client cannot be used here."""
+        self._check()
+        if address not in self._stubs:
+            self._channels[address] = aio_channel(address, self._settings.credentials)
+            self._stubs[address] = scheduler_service_pb2_grpc.SchedulerServiceStub(self._channels[address])
+        return self._stubs[address]
 
-    def turn_from(self, address: str) -> None:
-        """Use the next address, now that this one is away; nothing changes where another call turned from it already."""
-        if address == self.current:
-            self.current = self.addresses[(self.addresses.index(address) + 1) % len(self.addresses)]
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with a call that begins now."""
+        return self._settings.metadata()
 
-    async def call(
-        self,
-        method: Callable[[SchedulerServiceAsyncStub], grpc.aio.UnaryUnaryMultiCallable[Request, Response]],
-        request: Request,
-        *,
-        timeout: timedelta,
-    ) -> Response:
+    async def call(self, call: Call[Response, Value], *, timeout: timedelta) -> Value:
         """Make the call, and again while no scheduler can be reached, for at most *timeout* in all.
 
-        Only for calls that may be repeated: every one of the contract may, SubmitJob because its job id is chosen
-        before. Raises the TelecineError of the last attempt.
+        Raises the TelecineError of the last attempt.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout.total_seconds()
-        failures: list[Unavailable] = []
+
+        async def attempt(address: str, seconds: float) -> Response:
+            return await self.unary(address, call.method, call.request, seconds)
+
+        return call.read(await self.repeat(attempt, timeout=timeout))
+
+    async def unary(self, address: str, method: str, request: Message, seconds: float) -> Response:
+        """One attempt at a call with one answer. Raises TelecineError."""
+        send = getattr(self.stub(address), method)
+        with self.translation():
+            return cast("Response", await send(request, timeout=seconds, metadata=self.metadata()))
+
+    async def repeat(self, attempt: Callable[[str, float], Awaitable[Response]], *, timeout: timedelta) -> Response:
+        """Make attempts, each given an address and how many seconds it may take, until one gives an answer."""
+        now = asyncio.get_running_loop().time
+        attempts = Attempts(timeout, now(), backoff=self.backoff, rotation=self.rotation)
         while True:
-            address = self.current
+            address = self.rotation.current
             try:
-                return await method(self.stub(address))(request, timeout=max(deadline - loop.time(), 0))
-            except grpc.aio.AioRpcError as raw:
-                error = self.named(from_rpc_error(raw), timeout)
-                if isinstance(error, DeadlineExceeded) and failures:
-                    # The time ran out over being turned away, which says more than that it ran out.
-                    raise failures[-1] from raw
-                if not isinstance(error, Unavailable):
-                    raise error from raw
-                failures.append(error)
-                wait = self.backoff.wait(len(failures), at_least=error.retry_after).total_seconds()
-                if loop.time() + wait >= deadline:
-                    raise error from raw
-            self.turn_from(address)
+                return await attempt(address, attempts.left(now()))
+            except TelecineError as error:
+                if self.closed:
+                    raise
+                wait = attempts.wait(error, now())
+            self.rotation.turn_from(address)
             await asyncio.sleep(wait)
 
-    def named(self, error: TelecineError, timeout: timedelta | None = None) -> TelecineError:
-        """The same error, saying which schedulers were tried where the transport's own words do not help."""
-        if error.reason or not isinstance(error, Unavailable | DeadlineExceeded):
-            return error
-        where = ", ".join(self.addresses)
-        if isinstance(error, DeadlineExceeded) and timeout:
-            message = f"the scheduler at {where} did not answer within {timeout.total_seconds():g} s"
-        else:
-            message = f"the scheduler at {where} cannot be reached: {_LAST_ERROR.sub('', error.message)}"
-        return type(error)(message, code=error.code, details=error.details)
+    @contextmanager
+    def translation(self) -> Iterator[None]:
+        """gRPC's errors become ours; so does the cancellation of a call by the closing of this client."""
+        try:
+            yield
+        except grpc.aio.AioRpcError as raw:
+            raise (closed() if self.closed else from_rpc_error(raw)) from raw
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self.closed and task is not None and not task.cancelling():
+                raise closed() from None
+            raise
 
     async def close(self) -> None:
-        """End every call and connection."""
-        channels, self._channels = self._channels, {}
+        """End every call and connection. May be called twice."""
+        self.closed = True
+        channels, self._channels, self._stubs = self._channels, {}, {}
         for channel in channels.values():
             await channel.close()
 
-
-def _is_loopback(address: str) -> bool:
-    """A proxy of the environment must not come between a client and its own machine."""
-    found = _HOST_AND_PORT.fullmatch(address)
-    if not found:
-        return False
-    host = found["host"].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    def _check(self) -> None:
+        if self.closed:
+            raise RuntimeError("this client is closed; make a new one")
+        if self._pid != os.getpid():
+            raise RuntimeError(
+                "this client was made before a fork, and gRPC's connections do not survive one; make it in the child"
+            )
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        if self._loop is not loop:
+            raise RuntimeError("this AsyncClient belongs to another event loop; make one for each loop, or use Client")

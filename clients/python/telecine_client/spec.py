@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -13,9 +13,13 @@ from google.protobuf.message import Message
 
 from telecine.v1 import media_pb2
 from telecine_client.errors import Violation, invalid
+from telecine_client.spec_options import SpecOptions, apply
 
 AnySpec = media_pb2.JobSpec | Mapping[str, Any] | str
 """A JobSpec message, or its proto JSON as a dictionary or text (camelCase or snake_case)."""
+
+Source = str | media_pb2.Input
+"""A file's URI, or an Input with headers and sha256."""
 
 M = TypeVar("M", bound=Message)
 
@@ -95,7 +99,7 @@ def _kind(data: object) -> str:
 
 
 def transcode(
-    input_uri: str,
+    source: Source,
     output_uri: str,
     path: str,
     *,
@@ -103,6 +107,7 @@ def transcode(
     audio: media_pb2.Audio | None = None,
     start: timedelta | None = None,
     end: timedelta | None = None,
+    **options: Unpack[SpecOptions],
 ) -> media_pb2.JobSpec:
     """One file in, the file *path* under the directory or prefix *output_uri* out.
 
@@ -116,8 +121,74 @@ def transcode(
         task.trim.start.FromTimedelta(start)
     if end is not None:
         task.trim.end.FromTimedelta(end)
-    return media_pb2.JobSpec(
-        inputs={"source": media_pb2.Input(uri=input_uri)},
-        output=media_pb2.Output(uri=output_uri),
-        task=media_pb2.Task(transcode=task),
+    return _spec(source, media_pb2.Task(transcode=task), options, output_uri)
+
+
+def thumbnails(
+    source: Source,
+    output_uri: str,
+    path: str,
+    *,
+    count: int | None = None,
+    interval: timedelta | None = None,
+    offsets: Iterable[timedelta] | None = None,
+    best: int | None = None,
+    width_px: int = 0,
+    **options: Unpack[SpecOptions],
+) -> media_pb2.JobSpec:
+    """Still pictures of a video; *path* has one %d, as in "thumbs/%03d.jpg" (jpg, png, webp).
+
+    Which ones: *count* evenly spread, one each *interval*, those at *offsets*, or the *best* (most representative) so many.
+    Raises ValueError unless it is exactly one of these. *width_px* 0: the source's.
+    """
+    if [count, interval, offsets, best].count(None) != 3:
+        raise ValueError("choose the pictures by exactly one of count, interval, offsets and best")
+    task = media_pb2.ThumbnailsTask(input="source", path=path, width_px=width_px)
+    if count is not None:
+        task.count = count
+    if best is not None:
+        task.best = best
+    if interval is not None:
+        task.interval.FromTimedelta(interval)
+    if offsets is not None:
+        task.offsets.SetInParent()
+        for offset in offsets:
+            task.offsets.offsets.add().FromTimedelta(offset)
+    return _spec(source, media_pb2.Task(thumbnails=task), options, output_uri)
+
+
+def probe(
+    source: Source,
+    *,
+    decode: bool = False,
+    measure_loudness: bool = False,
+    detect_scenes: bool = False,
+    detect_black: bool = False,
+    detect_silence: bool = False,
+    **options: Unpack[SpecOptions],
+) -> media_pb2.JobSpec:
+    """What a file is, in JobResult.inputs["source"]; writes no file.
+
+    *decode* reads all of it and counts errors; what is measured is in JobResult.measurements, what is detected in
+    JobResult.detections.
+    """
+    task = media_pb2.ProbeTask(
+        input="source",
+        decode=decode,
+        measure_loudness=measure_loudness,
+        detect_scenes=detect_scenes,
+        detect_black=detect_black,
+        detect_silence=detect_silence,
     )
+    return _spec(source, media_pb2.Task(probe=task), options)
+
+
+def _spec(
+    source: Source, task: media_pb2.Task, options: SpecOptions, output_uri: str | None = None
+) -> media_pb2.JobSpec:
+    given = source if isinstance(source, media_pb2.Input) else media_pb2.Input(uri=source)
+    spec = media_pb2.JobSpec(inputs={"source": given}, task=task)
+    if output_uri is not None:
+        spec.output.uri = output_uri
+    apply(options, spec)
+    return spec

@@ -68,3 +68,12 @@ class AttemptOutcome(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"
     UNKNOWN = "unknown"
+
+
+class DetectionKind(StrEnum):
+    """What a probe found in an input."""
+
+    SCENE_CHANGE = "scene_change"
+    BLACK = "black"
+    SILENCE = "silence"
+    UNKNOWN = "unknown"

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from google.protobuf import json_format
 
 from telecine.v1 import job_pb2, media_pb2
+from telecine_client.errors import TelecineError
 from telecine_client.media import MediaInfo
-from telecine_client.states import AttemptOutcome, FailureKind, JobState, Phase, WaitReason
+from telecine_client.states import AttemptOutcome, DetectionKind, FailureKind, JobState, Phase, WaitReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,18 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Something that a probe found in an input; times are from the input's start."""
+
+    kind: DetectionKind
+    start: timedelta
+    end: timedelta | None
+    """None for a scene change, which has no length."""
+    score: float | None
+    """How sure, 0..1; only of a scene change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
     """What a succeeded job made."""
 
@@ -92,14 +105,16 @@ class JobResult:
     measurements: Mapping[str, float]
     inputs: Mapping[str, MediaInfo]
     """What each input turned out to be, by input name."""
+    detections: tuple[Detection, ...]
+    """What a probe was asked to look for, in order of time, at most 1000 of each kind; how many: see `measurements`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One job at one revision.
 
-    `spec`, `attempts` and `result.artifacts` are there in answers of get and wait, and need not be in those of submit and
-    cancel; a watch gives `spec` always, `attempts` in its first snapshot, and artifacts in its last.
+    `spec`, `attempts` and `result.artifacts` are there in answers of get and wait, and need not be in those of other calls; a
+    watch of one job gives `spec` always and `attempts` in its first snapshot. Every watch gives artifacts in its last.
     """
 
     tenant: str
@@ -110,6 +125,9 @@ class Job:
     spec: media_pb2.JobSpec | None
     """What was asked, in the contract's own form; header values and URL queries are never given back."""
     wait_reason: WaitReason | None
+    blocked_reason: str
+    """While QUEUED: why no connected worker could run it, for people; empty while one could. No part of `revision`."""
+    labels: Mapping[str, str]
     progress: Progress | None
     failure: Failure | None
     result: JobResult | None
@@ -130,3 +148,60 @@ class Job:
     def to_json(self) -> str:
         """The contract's Job message in proto JSON, on one line."""
         return json.dumps(json_format.MessageToDict(self._message), separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some of the jobs of a listing."""
+
+    jobs: tuple[Job, ...]
+    next_page_token: str
+    """For the next page, with the same filter; empty after the last one. A page may be short, or empty, and not the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """How full a tenant's queue is, and how many workers serve it."""
+
+    jobs_by_state: Mapping[JobState, int]
+    """Of the tenant; every known state is there."""
+    oldest_queued: timedelta | None
+    """How long the job that became QUEUED first has been so; None while none is."""
+    worker_count: int
+    """Of the workers that serve the queue, draining ones left out, whoever's jobs are in their slots."""
+    slot_count: int
+    busy_slot_count: int
+    blocked_job_count: int
+    """QUEUED jobs of the tenant that no connected worker could run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker that is connected to a scheduler."""
+
+    worker_id: str
+    version: str
+    queues: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    """For example "encoder/libx265", "filter/zscale", "gpu/nvidia"."""
+    slot_count: int
+    busy_slot_count: int
+    draining: bool
+    """It takes no more work."""
+    connect_time: datetime | None
+    last_seen_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchEvent:
+    """What a watch of many jobs tells: a newer snapshot, why a job is not watched any more, or that changes were missed."""
+
+    job_id: str
+    """Empty when `reset`."""
+    job: Job | None
+    error: TelecineError | None
+    """JobNotFound or JobDeleted: this job is not watched any more; the others are."""
+    reset: bool
+    """Changes were missed before this event: the watch was away for too long; list the jobs again. Only with all or labels."""
+    resume_token: str
+    """Begin another watch with it to go on after this event. Only with all or labels."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -15,9 +15,22 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from telecine.v1 import job_pb2, media_pb2
+from telecine.v1 import scheduler_service_pb2 as service_pb2
 from telecine_client.media import AudioStream, MediaInfo, SubtitleStream, VideoStream
-from telecine_client.states import AttemptOutcome, FailureKind, JobState, Phase, WaitReason
-from telecine_client.values import Artifact, Attempt, Failure, Job, JobResult, Progress, StateChange
+from telecine_client.states import AttemptOutcome, DetectionKind, FailureKind, JobState, Phase, WaitReason
+from telecine_client.values import (
+    Artifact,
+    Attempt,
+    Detection,
+    Failure,
+    Job,
+    JobResult,
+    Page,
+    Progress,
+    QueueStats,
+    StateChange,
+    Worker,
+)
 
 Word = TypeVar("Word", bound=StrEnum)
 M = TypeVar("M", bound=Message)
@@ -47,6 +60,8 @@ def job(message: job_pb2.Job) -> Job:
         wait_reason=_word(WaitReason, job_pb2.WaitReason.DESCRIPTOR, message.wait_reason)
         if message.wait_reason
         else None,
+        blocked_reason=message.blocked_reason,
+        labels=MappingProxyType(dict(message.labels)),
         progress=_set(message, "progress", progress),
         failure=_set(message, "failure", failure),
         result=_set(message, "result", job_result),
@@ -124,6 +139,56 @@ def job_result(message: job_pb2.JobResult) -> JobResult:
         artifacts=tuple(map(artifact, message.artifacts)),
         measurements=MappingProxyType(dict(message.measurements)),
         inputs=MappingProxyType({name: media_info(info) for name, info in message.inputs.items()}),
+        detections=tuple(map(detection, message.detections)),
+    )
+
+
+def detection(message: job_pb2.Detection) -> Detection:
+    """Only a scene change has a score, and it has no end."""
+    kind = _word(DetectionKind, job_pb2.Detection.Kind.DESCRIPTOR, message.kind)
+    return Detection(
+        kind=kind,
+        start=message.start.ToTimedelta(),
+        end=_set(message, "end", _timedelta),
+        score=message.score if kind is DetectionKind.SCENE_CHANGE else None,
+    )
+
+
+def page(message: service_pb2.ListJobsResponse) -> Page:
+    """One to one."""
+    return Page(jobs=tuple(map(job, message.jobs)), next_page_token=message.next_page_token)
+
+
+def queue_stats(message: service_pb2.GetQueueStatsResponse) -> QueueStats:
+    """States that this version does not know are counted together as UNKNOWN."""
+    return QueueStats(
+        jobs_by_state=_by_state(message.jobs_by_state),
+        oldest_queued=_set(message, "oldest_queued_duration", _timedelta),
+        worker_count=message.worker_count,
+        slot_count=message.slot_count,
+        busy_slot_count=message.busy_slot_count,
+        blocked_job_count=message.blocked_job_count,
+    )
+
+
+def _by_state(counts: Mapping[str, int]) -> Mapping[JobState, int]:
+    found = {state: counts.get(state.value, 0) for state in JobState if state is not JobState.UNKNOWN}
+    strange = sum(counts.values()) - sum(found.values())
+    return MappingProxyType(found | ({JobState.UNKNOWN: strange} if strange else {}))
+
+
+def worker(message: service_pb2.Worker) -> Worker:
+    """One to one."""
+    return Worker(
+        worker_id=message.worker_id,
+        version=message.version,
+        queues=tuple(message.queues),
+        capabilities=tuple(message.capabilities),
+        slot_count=message.slot_count,
+        busy_slot_count=message.busy_slot_count,
+        draining=message.draining,
+        connect_time=_set(message, "connect_time", _datetime),
+        last_seen_time=_set(message, "last_seen_time", _datetime),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -103,14 +103,36 @@ def stream(*jobs: job_pb2.Job, then: grpc.Status | None = None, hang: bool = Fal
     return answer
 
 
+def unimplemented(messages: int) -> Any:
+    """A stream as of an older scheduler, once it has read so many messages.
+
+    A write that comes after the end makes grpc.aio forget how the stream ended (grpc/grpc#36066), so a test that counts has
+    to read all that the client has to say.
+    """
+
+    async def answer(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        for _ in range(messages):
+            await anext(requests)
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not there yet")
+        yield
+
+    return answer
+
+
 class ScriptedScheduler(scheduler_service_pb2_grpc.SchedulerServiceServicer):
-    """Answers each call with what was written down for it; the last answer stands for all that follow."""
+    """Answers each call with what was written down for it; the last answer stands for all that follow.
+
+    Of a stream with many requests, what is written down is given an iterator of them.
+    """
 
     def __init__(self) -> None:
         self.address = ""
         self.requests: list[Any] = []
         self.times: list[float] = []
         self.watched = asyncio.Event()
+        self.opened: Counter[str] = Counter()
+        """How many calls of a name have come."""
+        self._news = asyncio.Event()
         self._answers: dict[str, deque[Any]] = {}
 
     def script(self, call: str, *answers: Answer | Stream) -> None:
@@ -118,22 +140,51 @@ class ScriptedScheduler(scheduler_service_pb2_grpc.SchedulerServiceServicer):
         self._answers[call] = deque(answers)
 
     def _next(self, call: str, request: object) -> Any:
+        self._note(call)
         self.requests.append(request)
         self.times.append(asyncio.get_running_loop().time())
         answers = self._answers[call]
         return answers.popleft() if len(answers) > 1 else answers[0]
 
+    def _note(self, call: str) -> None:
+        self.opened[call] += 1
+        self._news.set()
+
     async def SubmitJob(self, request: service_pb2.SubmitJobRequest, context: Any) -> Any:  # noqa: N802 - gRPC's name
         """As scripted."""
         return await self._next("SubmitJob", request)(request, context)
+
+    async def BatchSubmitJobs(self, request: service_pb2.BatchSubmitJobsRequest, context: Any) -> Any:  # noqa: N802
+        """As scripted."""
+        return await self._next("BatchSubmitJobs", request)(request, context)
 
     async def GetJob(self, request: service_pb2.GetJobRequest, context: Any) -> Any:  # noqa: N802
         """As scripted."""
         return await self._next("GetJob", request)(request, context)
 
+    async def ListJobs(self, request: service_pb2.ListJobsRequest, context: Any) -> Any:  # noqa: N802
+        """As scripted."""
+        return await self._next("ListJobs", request)(request, context)
+
     async def CancelJob(self, request: service_pb2.CancelJobRequest, context: Any) -> Any:  # noqa: N802
         """As scripted."""
         return await self._next("CancelJob", request)(request, context)
+
+    async def RetryJob(self, request: service_pb2.RetryJobRequest, context: Any) -> Any:  # noqa: N802
+        """As scripted."""
+        return await self._next("RetryJob", request)(request, context)
+
+    async def DeleteJob(self, request: service_pb2.DeleteJobRequest, context: Any) -> Any:  # noqa: N802
+        """As scripted."""
+        return await self._next("DeleteJob", request)(request, context)
+
+    async def GetQueueStats(self, request: service_pb2.GetQueueStatsRequest, context: Any) -> Any:  # noqa: N802
+        """As scripted."""
+        return await self._next("GetQueueStats", request)(request, context)
+
+    async def ListWorkers(self, request: service_pb2.ListWorkersRequest, context: Any) -> Any:  # noqa: N802
+        """As scripted."""
+        return await self._next("ListWorkers", request)(request, context)
 
     async def WatchJob(self, request: service_pb2.WatchJobRequest, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """As scripted."""
@@ -141,13 +192,51 @@ class ScriptedScheduler(scheduler_service_pb2_grpc.SchedulerServiceServicer):
             yield response
             self.watched.set()
 
+    async def SubmitJobs(  # noqa: N802
+        self, request_iterator: AsyncIterator[service_pb2.SubmitJobsRequest], context: Any
+    ) -> AsyncIterator[Any]:
+        """As scripted; UNIMPLEMENTED, as of an older scheduler, where nothing is."""
+        async for response in self._stream("SubmitJobs", request_iterator, context):
+            yield response
+
+    async def WatchJobs(  # noqa: N802
+        self, request_iterator: AsyncIterator[service_pb2.WatchJobsRequest], context: Any
+    ) -> AsyncIterator[Any]:
+        """As scripted; UNIMPLEMENTED, as of an older scheduler, where nothing is."""
+        async for response in self._stream("WatchJobs", request_iterator, context):
+            yield response
+
+    async def reached(self, calls: dict[str, int]) -> None:
+        """Until so many calls of each name have come."""
+        async with asyncio.timeout(10):
+            while Counter(calls) - self.opened:
+                self._news.clear()
+                await self._news.wait()
+
+    async def _stream(self, call: str, messages: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        self._note(call)
+        if call not in self._answers:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{call} is not there yet")
+        answers = self._answers[call]
+        stream = answers.popleft() if len(answers) > 1 else answers[0]
+        async for response in stream(self._noted(messages), context):
+            yield response
+
+    async def _noted(self, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The same messages, each written down as it is read."""
+        async for message in messages:
+            self.requests.append(message)
+            yield message
+
 
 @asynccontextmanager
-async def serving(script: ScriptedScheduler, address: str = "127.0.0.1:0") -> AsyncIterator[grpc.aio.Server]:
+async def serving(
+    script: ScriptedScheduler, address: str = "127.0.0.1:0", *, credentials: grpc.ServerCredentials | None = None
+) -> AsyncIterator[grpc.aio.Server]:
     """A server for *script*; its address is written into it."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     scheduler_service_pb2_grpc.add_SchedulerServiceServicer_to_server(script, server)
-    port = server.add_insecure_port(address)
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     await server.start()
     script.address = f"127.0.0.1:{port}"
     try:
@@ -167,5 +256,5 @@ async def scheduler() -> AsyncIterator[ScriptedScheduler]:
 @pytest.fixture(autouse=True)
 def no_telecine_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of the machine must not reach a test."""
-    for name in ("TELECINE_ADDRESS", "TELECINE_TENANT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("ADDRESS", "TENANT", "TLS", "CA_FILE", "CERT_FILE", "KEY_FILE", "TOKEN", "TOKEN_FILE"):
+        monkeypatch.delenv(f"TELECINE_{name}", raising=False)

@@ -27,8 +27,9 @@ def test_every_code_but_ok_has_a_class() -> None:
 
 
 def test_every_class_is_in_the_table_and_in_the_tree_of_the_docstring() -> None:
-    """No class is unreachable or undocumented."""
-    assert subclasses(errors.TelecineError) == set(errors.CLASSES.values())
+    """No class is unreachable or undocumented; only those for many are not a scheduler's answer."""
+    many = {errors.ManyError, errors.SubmitManyError, errors.WaitManyError}
+    assert subclasses(errors.TelecineError) == set(errors.CLASSES.values()) | many
     assert errors.__doc__ is not None
     assert all(kind.__name__ in errors.__doc__ for kind in subclasses(errors.TelecineError))
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from telecine_client.addresses import Rotation, is_loopback, parse_addresses
 from telecine_client.backoff import Backoff
 from telecine_client.job_id import new_job_id
-from telecine_client.schedulers import Schedulers, _is_loopback, parse_addresses
 
 
 def test_a_job_id_is_a_uuid_of_version_7() -> None:
@@ -88,12 +88,12 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 )
 def test_loopback_is_recognised(address: str, expected: bool) -> None:
     """Only there the environment's proxy is left out."""
-    assert expected is _is_loopback(address)
+    assert expected is is_loopback(address)
 
 
 def test_two_calls_that_lose_one_scheduler_turn_once() -> None:
     """A late one does not turn back, and the last address is followed by the first."""
-    schedulers = Schedulers(("a:1", "b:1", "c:1"), backoff=Backoff())
+    schedulers = Rotation(("a:1", "b:1", "c:1"))
     schedulers.turn_from("a:1")
     schedulers.turn_from("b:1")
     schedulers.turn_from("a:1")

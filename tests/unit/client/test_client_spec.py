@@ -80,8 +80,8 @@ def test_transcode_builds_a_trimmed_task() -> None:
 
 def test_a_job_file_may_be_json_or_yaml() -> None:
     """The same job in both."""
-    as_yaml = parse_job_file("job_id: j1\ntenant: films\nspec:\n  queue: fast\n", "a.yaml")
-    as_json = parse_job_file('\n{"jobId": "j1", "tenant": "films",\t"spec": {"queue": "fast"}}', "a.json")
+    as_yaml = parse_job_file("job_id: j1\ntenant: films\nspec:\n  queue: fast\n", "a")
+    as_json = parse_job_file('\n{"jobId": "j1", "tenant": "films",\t"spec": {"queue": "fast"}}', "a")
     assert as_yaml == as_json
     assert (as_json.job_id, as_json.tenant, as_json.spec.queue) == ("j1", "films", "fast")
 
@@ -95,7 +95,7 @@ def test_uris_of_a_job_file_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "has no spec"),
+        ("", "has no job"),
         ("- a\n- b", "has no spec"),
         ('{"spec": {}', "no JSON, line 1"),
         ("spec: [", "no YAML"),

@@ -16,8 +16,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from telecine.v1 import job_pb2, media_pb2
 from telecine_client import wire
 from telecine_client.media import AudioStream, MediaInfo, VideoStream
-from telecine_client.states import AttemptOutcome, FailureKind, JobState, Phase, WaitReason
-from telecine_client.values import Attempt, Failure, Progress, StateChange
+from telecine_client.states import AttemptOutcome, DetectionKind, FailureKind, JobState, Phase, WaitReason
+from telecine_client.values import Attempt, Detection, Failure, Progress, StateChange
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 AT_NOON = Timestamp(seconds=int(NOON.timestamp()))
@@ -31,6 +31,7 @@ AT_NOON = Timestamp(seconds=int(NOON.timestamp()))
         (Phase, job_pb2.Progress.Phase),
         (FailureKind, job_pb2.Failure.Kind),
         (AttemptOutcome, job_pb2.Attempt.Outcome),
+        (DetectionKind, job_pb2.Detection.Kind),
     ],
 )
 def test_every_word_of_the_contract_has_a_member(words: type[StrEnum], wire_enum: Any) -> None:
@@ -228,3 +229,27 @@ def test_progress_can_be_made_by_hand() -> None:
         update_time=None,
     )
     assert made == wire.progress(job_pb2.Progress())
+
+
+def test_detections_are_converted() -> None:
+    """A scene change has a score and no end; the others have an end and no score."""
+    result = wire.job_result(
+        job_pb2.JobResult(
+            detections=[
+                job_pb2.Detection(kind=job_pb2.Detection.KIND_SCENE_CHANGE, start=Duration(seconds=2), score=0.5),
+                job_pb2.Detection(kind=job_pb2.Detection.KIND_BLACK, start=Duration(), end=Duration(seconds=1)),
+            ]
+        )
+    )
+    assert result.detections == (
+        Detection(kind=DetectionKind.SCENE_CHANGE, start=timedelta(seconds=2), end=None, score=0.5),
+        Detection(kind=DetectionKind.BLACK, start=timedelta(), end=timedelta(seconds=1), score=None),
+    )
+
+
+def test_a_job_tells_its_labels_and_why_it_is_blocked() -> None:
+    """Read-only, in every view."""
+    job = wire.job(job_pb2.Job(job_id="j1", blocked_reason="no gpu", labels={"film": "x"}))
+    assert ("no gpu", {"film": "x"}) == (job.blocked_reason, dict(job.labels))
+    with pytest.raises(TypeError):
+        job.labels["film"] = "y"  # type: ignore[index]

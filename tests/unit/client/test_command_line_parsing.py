@@ -1,19 +1,20 @@
-"""What people type: FFmpeg's lines, places, amounts, and where options stand."""
+"""What people type: places, jobs in files, amounts, and where options stand."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from telecine_client.cli.app import hoist
+from telecine_client.cli.app import hoist, whole
 from telecine_client.cli.exits import UsageError
-from telecine_client.cli.ffmpeg_line import parse_ffmpeg_line
-from telecine_client.cli.locations import shown, split_output, split_outputs, to_uri
+from telecine_client.cli.job_file import parse_job_file, parse_job_files
+from telecine_client.cli.locations import shown, split_output, split_outputs, split_pattern, to_uri
+from telecine_client.cli.pairs import parse_labels, parse_limits
+from telecine_client.cli.pictures import Pictures, thumbnails_spec
 from telecine_client.cli.quantities import parse_bitrate, parse_duration, parse_offset
 from telecine_client.cli.rendering import clock, size_text
 
@@ -23,89 +24,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def test_a_plain_line_is_read(here: Path) -> None:
-    """The input gets its own name, the output is relative to its directory."""
-    line = parse_ffmpeg_line(["-i", "film.mkv", "-c:v", "libx264", "-crf", "20", "out/small.mp4"])
-    assert line.args == ("-i", "film.mkv", "-c:v", "libx264", "-crf", "20", "small.mp4")
-    assert {"film.mkv": f"file://{here}/film.mkv"} == line.inputs
-    assert (f"file://{here}/out", ("small.mp4",), True) == (line.output_uri, line.outputs, line.overwrite)
-
-
-def test_a_pasted_line_with_its_program_and_terminal_options() -> None:
-    """What has no meaning for a job is dropped; -n is kept as its meaning."""
-    line = parse_ffmpeg_line(["ffmpeg", "-hide_banner", "-nostdin", "-n", "-i", "a.mkv", "-an", "b.mp4"])
-    assert (line.args, line.overwrite) == (("-i", "a.mkv", "-an", "b.mp4"), False)
-
-
-def test_several_outputs_share_their_innermost_directory(here: Path) -> None:
-    """Each is relative to it, in the order of the line."""
-    line = parse_ffmpeg_line(["-i", "a.mkv", "out/hd/a.mp4", "-vn", "out/sound/a.m4a"])
-    assert (f"file://{here}/out", ("hd/a.mp4", "sound/a.m4a")) == (line.output_uri, line.outputs)
-    assert line.args == ("-i", "a.mkv", "hd/a.mp4", "-vn", "sound/a.m4a")
-
-
-def test_inputs_of_one_name_are_told_apart_and_of_one_file_are_one(here: Path) -> None:
-    """Names follow the files' names, in the letters that a spec allows."""
-    line = parse_ffmpeg_line(["-i", "x/a.mkv", "-i", "y/a.mkv", "-i", "x/a.mkv", "-i", "_my film!.mkv", "b.mp4"])
-    assert line.args == ("-i", "a.mkv", "-i", "2-a.mkv", "-i", "a.mkv", "-i", "my_film_.mkv", "b.mp4")
-    assert {
-        "a.mkv": f"file://{here}/x/a.mkv",
-        "2-a.mkv": f"file://{here}/y/a.mkv",
-        "my_film_.mkv": f"file://{here}/_my%20film%21.mkv",
-    } == line.inputs
-
-
-def test_a_long_name_is_cut_to_what_a_spec_allows() -> None:
-    """64 characters, even for the second of the name; the extension stays."""
-    long = "n" * 100 + ".mkv"
-    names = list(parse_ffmpeg_line(["-i", f"x/{long}", "-i", f"y/{long}", "b.mp4"]).inputs)
-    assert all(len(name) <= 64 and name.endswith(".mkv") for name in names)
-    assert len(set(names)) == 2
-
-
-def test_named_inputs_and_uris() -> None:
-    """--input names files for {in:NAME} and -i NAME; URIs stay as they are."""
-    line = parse_ffmpeg_line(
-        ["-i", "film", "-i", "s3://b/x/logo.png?sig=1", "-vf", "subtitles={in:subs}", "s3://b/o/c.mp4"],
-        inputs={"film": "s3://b/film.mkv", "subs": "s3://b/s.srt"},
-    )
-    assert line.inputs == {"film": "s3://b/film.mkv", "subs": "s3://b/s.srt", "logo.png": "s3://b/x/logo.png?sig=1"}
-    assert line.args == ("-i", "film", "-i", "logo.png", "-vf", "subtitles={in:subs}", "c.mp4")
-    assert line.output_uri == "s3://b/o"
-
-
-def test_declared_outputs_let_every_option_pass() -> None:
-    """With --output nothing has to be known about the other tokens."""
-    line = parse_ffmpeg_line(["-i", "a.mkv", "-mystery", "x", "-flag", "b.mp4"], outputs=["b.mp4"])
-    assert (line.args, line.outputs) == (("-i", "a.mkv", "-mystery", "x", "-flag", "b.mp4"), ("b.mp4",))
-
-
-@pytest.mark.parametrize(
-    ("args", "outputs", "said"),
-    [
-        (["-i", "a.mkv"], (), "writes no file"),
-        (["-i", "a.mkv", "-mystery", "b.mp4"], (), "-mystery"),
-        (["-i", "a.mkv", "b.mp4"], ["c.mp4"], "c.mp4 does not stand"),
-        (["-i"], (), "-i stands at the end"),
-        (["-i", "a.mkv", "-crf"], (), "-crf stands at the end"),
-        (["-f", "lavfi", "-i", "testsrc2", "b.mp4"], (), "lavfi"),
-        (["-i", "-", "b.mp4"], (), "standard input"),
-        (["-i", "pipe:0", "b.mp4"], (), "standard input"),
-        (["-i", "a.mkv", "-"], (), "standard input or output"),
-        (["-i", "a.mkv", "b.mp4", "-an", "./b.mp4"], (), "twice"),
-        (["-i", "a.mkv", "b.mp4", "s3://b/c.mp4"], (), "one place"),
-        (["-i", "a.mkv", "http://h/b.mp4?secret=1"], (), "http://h/b.mp4'"),
-        (["-i", "a.mkv", "out/"], (), "is a directory"),
-        (["-i", "a.mkv", "/b.mp4"], (), "below a directory"),
-    ],
-)
-def test_a_line_that_cannot_be_a_job_says_what_is_wrong(args: list[str], outputs: Sequence[str], said: str) -> None:
-    """Naming the token."""
-    with pytest.raises(UsageError, match=said) as caught:
-        parse_ffmpeg_line(args, outputs=outputs)
-    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +54,89 @@ def test_symbolic_links_are_left_as_they_are(here: Path) -> None:
 def test_an_output_is_a_directory_and_a_name(text: str, expected: tuple[str, str]) -> None:
     """The directory as a URI, the name as a plain path."""
     assert expected == split_output(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/media/100%/%03d.jpg", ("file:///media/100%25", "%03d.jpg")),
+        ("file:///media/a%20b/t-%d.png", ("file:///media/a%20b", "t-%d.png")),
+        ("s3://bucket/x/%d.webp", ("s3://bucket/x", "%d.webp")),
+    ],
+)
+def test_the_percent_of_a_pattern_is_no_escape(text: str, expected: tuple[str, str]) -> None:
+    """%03 would be a control character in a URI."""
+    assert expected == split_pattern(text)
+
+
+def test_a_pattern_is_relative_to_where_one_is(here: Path) -> None:
+    """Like any other path."""
+    assert (f"file://{here}/thumbs", "%d.jpg") == split_pattern("thumbs/%d.jpg")
+
+
+def test_pictures_need_a_pattern() -> None:
+    """With an example, before anything is sent."""
+    with pytest.raises(UsageError, match=r"%03d\.jpg"):
+        split_pattern("thumbs/one.jpg")
+
+
+@pytest.mark.parametrize("chosen", [Pictures(), Pictures(count=3, best=1), Pictures(count=1, offsets=[timedelta()])])
+def test_pictures_are_chosen_in_one_way(chosen: Pictures) -> None:
+    """Neither none nor two."""
+    with pytest.raises(UsageError, match="one of --count, --every, --at and --best"):
+        thumbnails_spec("a.mkv", "t/%d.jpg", chosen)
+
+
+def test_several_jobs_in_one_file() -> None:
+    """JSON lines, a JSON list, YAML documents, a YAML list: the same jobs, each with its place."""
+    texts = (
+        '{"job_id": "a", "spec": {"priority": 1}}\n\n{"job_id": "b", "spec": {"priority": 2}}\n',
+        '[{"job_id": "a", "spec": {"priority": 1}},\n {"job_id": "b", "spec": {"priority": 2}}]',
+        "job_id: a\nspec: {priority: 1}\n---\njob_id: b\nspec: {priority: 2}\n",
+        "- {job_id: a, spec: {priority: 1}}\n- {job_id: b, spec: {priority: 2}}\n",
+    )
+    for text in texts:
+        jobs = parse_job_files(text, "jobs")
+        assert [("a", 1, "jobs, job 1"), ("b", 2, "jobs, job 2")] == [
+            (job.job_id, job.spec.priority, job.where) for job in jobs
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "no job"),
+        ("", "no job"),
+        ('{"spec": {}}\n{"job_id": "b"}', "jobs, job 2 has no spec"),
+        ('{"spec": {}}\n{"spec": ', "no JSON, line 2"),
+        ('{"spec": {}} x', "no JSON, line 1"),
+    ],
+)
+def test_a_file_that_holds_no_jobs_says_where(text: str, said: str) -> None:
+    """Naming the file, and the job or the line."""
+    with pytest.raises(UsageError, match=said):
+        parse_job_files(text, "jobs")
+
+
+def test_one_job_where_only_one_is_possible() -> None:
+    """An id by hand cannot be given to two."""
+    with pytest.raises(UsageError, match="has 2 jobs"):
+        parse_job_file('{"spec": {}}{"spec": {}}', "jobs")
+
+
+def test_labels_and_limits_are_pairs() -> None:
+    """A value may hold the sign; limits have their own names."""
+    assert {"a": "b=c", "d": ""} == parse_labels(["a=b=c", "d="])
+    assert {"total_timeout": timedelta(hours=2), "stall_timeout": timedelta(seconds=30)} == parse_limits(
+        ["total=2h", "stall=30s"]
+    )
+
+
+@pytest.mark.parametrize(("text", "said"), [("total", "total=2h"), ("never=1h", "queue, total"), ("hard=soon", "30s")])
+def test_what_is_no_limit_is_refused(text: str, said: str) -> None:
+    """With an example, or the names there are."""
+    with pytest.raises(UsageError, match=said):
+        parse_limits([text])
 
 
 def test_outputs_of_two_buckets_are_refused() -> None:
@@ -198,11 +199,27 @@ def test_what_is_no_bitrate_is_refused(text: str) -> None:
         (["--json", "get", "j"], ["--json", "get", "j"]),
         (["ffmpeg", "--json", "--", "--json", "x"], ["--json", "ffmpeg", "--", "--json", "x"]),
         (["get", "j", "--address"], ["--address", "get", "j"]),
+        (["list", "--tls", "--token-file=t", "--ca-file", "c"], ["--tls", "--token-file=t", "--ca-file", "c", "list"]),
     ],
 )
 def test_common_options_may_stand_anywhere_before_the_dashes(args: list[str], expected: list[str]) -> None:
     """After -- everything is FFmpeg's."""
     assert expected == hoist(args)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--address", "h", ":", "1", "get"], ["--address", "h:1", "get"]),
+        (["list", "--address", "=", "h", ":", "1"], ["list", "--address=h:1"]),
+        (["watch", "--label", "a", "=", "b", "--all"], ["watch", "--label", "a=b", "--all"]),
+        ([":"], [":"]),
+        ([], []),
+    ],
+)
+def test_words_that_bash_parted_are_put_together(words: list[str], expected: list[str]) -> None:
+    """So that completion asks the scheduler that the line names."""
+    assert expected == whole(words)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +239,7 @@ def test_times_left_are_clocks(seconds: float, text: str) -> None:
 def test_help_does_not_load_grpc() -> None:
     """So that it is there at once."""
     code = (
-        "import sys; from telecine_client.cli.app import build, hoist\n"
+        "import sys; from telecine_client.cli.app import build\n"
         "try: build()(args=['--help'])\n"
         "except SystemExit: pass\n"
         "sys.exit(int(any(name in sys.modules for name in ('grpc', 'google.protobuf', 'rich.progress', 'yaml'))))"
@@ -230,5 +247,30 @@ def test_help_does_not_load_grpc() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert all(
-        name in ended.stdout for name in ("submit", "transcode", "ffmpeg", "get", "watch", "cancel", "dev", "demo")
+        f"\n  {name} " in ended.stdout
+        for name in (
+            *(
+                "submit",
+                "transcode",
+                "thumbnails",
+                "ffmpeg",
+                "list",
+                "get",
+                "watch",
+                "wait",
+                "cancel",
+                "retry",
+                "delete",
+            ),
+            *("stats", "workers", "dev", "demo"),
+        )
     )
+
+
+@pytest.mark.parametrize("text", ["99999999999h", "99999999999999999999s"])
+def test_a_time_beyond_all_bounds_is_refused(text: str) -> None:
+    """Not an error of the arithmetic."""
+    with pytest.raises(UsageError, match="longer than anything lasts"):
+        parse_duration(text)
+    with pytest.raises(UsageError, match="longer than anything lasts"):
+        parse_offset("99999999999:00:00")

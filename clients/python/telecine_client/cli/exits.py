@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """Scripts rely on these."""
+    """Scripts rely on these. Of several jobs the first that did not go well decides."""
 
     SUCCEEDED = 0
     FAILED = 1
@@ -23,6 +24,8 @@ class ExitCode(IntEnum):
     CANCELLED = 3
     UNREACHABLE = 4
     NO_SUCH_JOB = 5
+    NOT_YET = 6
+    """The job did not end in the time that the command was given; it goes on."""
     INTERRUPTED = 130
     """Ctrl-C; the job goes on."""
 
@@ -37,11 +40,12 @@ def say(*lines: str) -> None:
         typer.echo(line if number else f"telecine: {line}", err=True)
 
 
-def explain(error: TelecineError) -> ExitCode:
-    """Say what is wrong, and give the exit code for it."""
+def explain(error: TelecineError, about: str = "") -> ExitCode:
+    """Say what is wrong (with *about*, where the command is about several), and give the exit code for it."""
     advice = [f"the scheduler asks to wait {error.retry_after.total_seconds():g} s"] if error.retry_after else []
     violations = [f"  {at.field or 'request'}: {at.description}" for at in error.violations]
-    say(_headline(error), *violations, *advice)
+    headline = _headline(error)
+    say(f"{about}: {headline}" if about and about not in headline else headline, *violations, *advice)
     return code_of(error)
 
 
@@ -67,3 +71,8 @@ def code_of_job(job: Job) -> ExitCode:
     """For a final job."""
     codes = {"succeeded": ExitCode.SUCCEEDED, "cancelled": ExitCode.CANCELLED}
     return codes.get(job.state.value, ExitCode.FAILED)
+
+
+def first_bad(codes: Iterable[ExitCode]) -> ExitCode:
+    """Of several."""
+    return next((code for code in codes if code is not ExitCode.SUCCEEDED), ExitCode.SUCCEEDED)

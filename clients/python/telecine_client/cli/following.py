@@ -1,113 +1,66 @@
-"""One command's talk with the scheduler: errors, Ctrl-C, and a job followed to its end."""
+"""Jobs followed to their end, and shown on the way."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 
-import typer
-
-from telecine.v1 import media_pb2
-from telecine_client.aio import AsyncClient
-from telecine_client.cli.connection import Connection
-from telecine_client.cli.exits import ExitCode, UsageError, code_of_job, explain, say
+from telecine_client.cli.exits import ExitCode, code_of_job, explain, first_bad, say
+from telecine_client.cli.talk import Talk
 from telecine_client.cli.views import BarView, JsonView, LineView, View
-from telecine_client.errors import TelecineError
-from telecine_client.job_id import new_job_id
 from telecine_client.values import Job
 
 # A job outlives a scheduler that restarts; a person or script that waits for it should too, but not for ever.
 OUTAGE_TIMEOUT = timedelta(minutes=10)
+# More bars than that do not fit on a terminal.
+MOST_BARS = 20
 
 
-@dataclass(slots=True, kw_only=True)
-class Talk:
-    """A command while it runs."""
-
-    client: AsyncClient
-    connection: Connection
-    job_id: str = ""
-    """The job that goes on when the command is interrupted."""
-    submitted: bool = True
-    """False while the scheduler has not confirmed that it has the job."""
-
-    async def submit(self, spec: media_pb2.JobSpec, job_id: str | None) -> Job:
-        """Hand over the job."""
-        self.job_id, self.submitted = job_id or new_job_id(), False
-        job = await self.client.submit(spec, job_id=self.job_id)
-        self.submitted = True
-        return job
-
-    async def follow(self, job: Job) -> ExitCode:
-        """Show the job, which is as it was just now, until it has ended."""
-        self.job_id = job.job_id
-        with self._view() as view:
-            view.show(job)
-            last = job
-            if not job.state.final:
-                async with aclosing(
-                    self.client.watch(job.job_id, job.revision, outage_timeout=OUTAGE_TIMEOUT)
-                ) as later:
-                    async for last in later:
-                        view.show(last)
-        return code_of_job(last)
-
-    def answer(self, job: Job, text: str) -> ExitCode:
-        """What a command prints that does not wait."""
-        typer.echo(job.to_json() if self.connection.json_lines else text)
-        return ExitCode.SUCCEEDED
-
-    def _view(self) -> View:
-        if self.connection.json_lines:
-            return JsonView()
-        return BarView() if sys.stdout.isatty() else LineView()
-
-    def interrupted(self) -> None:
-        """Say what goes on without us."""
-        command = self.connection.command()
-        if not self.job_id:
-            say("interrupted")
-        elif not self.submitted:
-            say(f"interrupted; the job {self.job_id} may have been submitted. See: {command} get {self.job_id}")
-        else:
-            hints = f"{command} watch {self.job_id}   or cancel it: {command} cancel {self.job_id}"
-            say(f"interrupted; the job {self.job_id} goes on. Watch it: {hints}")
+async def follow(here: Talk, job: Job) -> ExitCode:
+    """Show the job, which is as it was just now, until it has ended."""
+    here.job_ids = [job.job_id]
+    with _view(here, 1) as view:
+        view.show(job)
+        last = job
+        if not job.state.final:
+            async with aclosing(here.client.watch(job.job_id, job.revision, outage_timeout=OUTAGE_TIMEOUT)) as later:
+                async for last in later:
+                    view.show(last)
+    return code_of_job(last)
 
 
-def talk(connection: Connection, command: Callable[[Talk], Awaitable[ExitCode]]) -> None:
-    """Run *command* and leave with its exit code; what can be expected to go wrong becomes a clear line."""
-    talks: list[Talk] = []
-
-    async def run() -> ExitCode:
-        async with _client(connection) as client:
-            talks.append(Talk(client=client, connection=connection))
-            return await command(talks[0])
-
-    with reporting():
-        try:
-            code = asyncio.run(run())
-        except KeyboardInterrupt:
-            if talks:
-                talks[0].interrupted()
-            code = ExitCode.INTERRUPTED
-    raise typer.Exit(code)
+async def follow_many(here: Talk, job_ids: Sequence[str]) -> ExitCode:
+    """Show the jobs until every one has ended; one that cannot be watched is said, and is nothing to the others."""
+    here.job_ids = tuple(dict.fromkeys(job_ids))
+    codes: dict[str, ExitCode] = {}
+    with _view(here, len(here.job_ids)) as view:
+        async with aclosing(here.client.watch_many(here.job_ids, outage_timeout=OUTAGE_TIMEOUT)) as events:
+            async for event in events:
+                if event.error is not None:
+                    codes[event.job_id] = explain(event.error, about=event.job_id)
+                elif event.job is not None:
+                    view.show(event.job)
+                    if event.job.state.final:
+                        codes[event.job_id] = code_of_job(event.job)
+    return first_bad(codes[job_id] for job_id in here.job_ids)
 
 
-@contextmanager
-def reporting() -> Iterator[None]:
-    """Errors of ours become a clear line and an exit code."""
-    try:
-        yield
-    except TelecineError as error:
-        raise typer.Exit(explain(error)) from error
+async def follow_all(here: Talk, labels: Mapping[str, str]) -> ExitCode:
+    """Show what becomes of a tenant's jobs, or of those with all the *labels*, until interrupted."""
+    with _view(here, MOST_BARS + 1) as view:
+        events = here.client.watch_many(all=not labels, labels=labels, outage_timeout=OUTAGE_TIMEOUT)
+        async with aclosing(events) as shown:
+            async for event in shown:
+                if event.reset:
+                    say("changes were missed, because no scheduler was to be had for too long; see: telecine list")
+                elif event.job is not None:
+                    view.show(event.job)
+    return ExitCode.SUCCEEDED
 
 
-def _client(connection: Connection) -> AsyncClient:
-    try:
-        return AsyncClient(connection.address, tenant=connection.tenant, timeout=connection.timeout)
-    except ValueError as wrong:
-        raise UsageError(str(wrong)) from wrong
+def _view(here: Talk, jobs: int) -> View:
+    if here.connection.json_lines:
+        return JsonView()
+    return BarView(named=jobs > 1) if sys.stdout.isatty() and jobs <= MOST_BARS else LineView()

@@ -39,6 +39,15 @@ def split_output(text: str) -> tuple[str, str]:
     return directory, path
 
 
+def split_pattern(text: str) -> tuple[str, str]:
+    """The directory's URI and the pattern of names within it; the "%" of a pattern is no escape of a URI."""
+    directory, slash, pattern = text.rpartition("/")
+    if "%" not in pattern:
+        raise UsageError(f"{shown(text)!r}: name the pictures by a pattern, for example thumbs/%03d.jpg")
+    base, _ = split_output(f"{directory}{slash}pattern")
+    return base, pattern
+
+
 def split_outputs(texts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """The URI of the innermost directory (or prefix) that all have in common, and the path of each within it."""
     places = [_place(text) for text in texts]

@@ -18,15 +18,15 @@ def parse_duration(text: str) -> timedelta:
     found = _WITH_UNIT.fullmatch(text)
     if not found:
         raise UsageError(f"{text!r} is no duration; write for example 500ms, 30s, 10m or 1h")
-    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+    return _length(float(found[1]) * _UNITS[found[2]], text)
 
 
 def parse_offset(text: str) -> timedelta:
     """A place in a film: seconds (90, 90.5), a clock (1:30, 1:02:03.5) or a duration (90s). Raises UsageError."""
     found = _CLOCK.fullmatch(text)
     if found:
-        hours, minutes, seconds = found.groups()
-        return timedelta(hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds))
+        hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        return _length(hours * 3600 + minutes * 60 + seconds, text)
     if _WITH_UNIT.fullmatch(text):
         return parse_duration(text)
     raise UsageError(f"{text!r} is no place in a film; write seconds (90.5), a clock (1:30) or a duration (90s)")
@@ -38,3 +38,10 @@ def parse_bitrate(text: str) -> int:
     if not found:
         raise UsageError(f"{text!r} is no bitrate; write for example 800k, 2.5M or 128000")
     return round(float(found[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[found[2].lower()])
+
+
+def _length(seconds: float, text: str) -> timedelta:
+    try:
+        return timedelta(seconds=seconds)
+    except OverflowError as endless:
+        raise UsageError(f"{text!r} is longer than anything lasts") from endless

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 
 from telecine_client.media import MediaInfo
 from telecine_client.states import JobState, Phase
-from telecine_client.values import Artifact, Failure, Job, Progress
+from telecine_client.values import Artifact, Attempt, Detection, Failure, Job, JobResult, Progress
 
 
 def summary(job: Job) -> str:
-    """One line: what the job is doing."""
+    """One line: what the job is doing, and what it waits for."""
     words = [job.state.value]
     if job.state is JobState.WAITING and job.wait_reason:
-        words.append(f"({job.wait_reason.value.replace('_', ' ')})")
+        words.append(f"({wait_text(job)})")
+    if job.state is JobState.QUEUED and job.blocked_reason:
+        words.append(f"(blocked: {plain(job.blocked_reason)})")
     if job.progress and job.state in {JobState.RUNNING, JobState.CANCELLING}:
         words.append(progress_text(job.progress))
     if job.attempt_count > 1 and not job.state.final:
         words.append(f"attempt {job.attempt_count}")
     return " ".join(words)
+
+
+def wait_text(job: Job) -> str:
+    """What a WAITING job waits for, and until when."""
+    reason = job.wait_reason.value.replace("_", " ") if job.wait_reason else ""
+    until = f"until {time_text(job.due_time)}" if job.due_time else ""
+    return " ".join(part for part in (reason, until) if part)
+
+
+def note(job: Job) -> str:
+    """What there is to say about the job in a table, beside its state."""
+    if job.state is JobState.WAITING:
+        return wait_text(job)
+    if job.state is JobState.QUEUED and job.blocked_reason:
+        return f"blocked: {plain(job.blocked_reason)}"
+    if job.state is JobState.FAILED and job.failure:
+        return f"{job.failure.reason}: {plain(job.failure.message)}"
+    if job.state is JobState.CANCELLED and job.cancel_reason:
+        return plain(job.cancel_reason)
+    running = job.progress and job.state in {JobState.RUNNING, JobState.CANCELLING}
+    return progress_text(job.progress) if job.progress and running else ""
 
 
 def progress_text(progress: Progress, *, fraction: bool = True) -> str:
@@ -39,21 +63,46 @@ def progress_text(progress: Progress, *, fraction: bool = True) -> str:
 def ending(job: Job) -> Iterator[str]:
     """What there is to say about a final job beyond its state."""
     if job.result:
-        for artifact in job.result.artifacts:
-            yield artifact_text(artifact)
+        yield from result_lines(job.result)
     if job.failure and job.state is JobState.FAILED:
         yield from failure_lines(job.failure)
     if job.cancel_reason and job.state is JobState.CANCELLED:
-        yield f"reason: {job.cancel_reason}"
+        yield f"reason: {plain(job.cancel_reason)}"
+
+
+def result_lines(result: JobResult) -> Iterator[str]:
+    """The files that were made; of a task that makes none, what it found out."""
+    yield from map(artifact_text, result.artifacts)
+    if not result.artifacts:
+        yield from (f"{name}: {info.format}, {media_text(info)}" for name, info in sorted(result.inputs.items()))
+    yield from (f"{name} = {value:g}" for name, value in sorted(result.measurements.items()))
+    yield from _detection_lines(result.detections)
+
+
+def _detection_lines(detections: tuple[Detection, ...], most: int = 10) -> Iterator[str]:
+    """The first of each kind, in order of time, and how many more there are."""
+    shown: Counter[str] = Counter()
+    for found in detections:
+        kind = found.kind.value.replace("_", " ")
+        shown[kind] += 1
+        if shown[kind] <= most:
+            until = f" to {found.end.total_seconds():.2f} s" if found.end is not None else ""
+            yield f"{kind} at {found.start.total_seconds():.2f} s{until}"
+    yield from (f"{count - most} more of: {kind}" for kind, count in shown.items() if count > most)
 
 
 def failure_lines(failure: Failure) -> Iterator[str]:
     """Kind, reason and message, then the end of FFmpeg's log."""
-    exited = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
-    yield f"{failure.kind.value} {failure.reason}: {failure.message}{exited}"
+    yield failure_text(failure)
     if failure.log_tail:
         yield "FFmpeg's last words:"
-        yield from (f"  {line}" for line in failure.log_tail.splitlines())
+        yield from (f"  {plain(line)}" for line in failure.log_tail.splitlines())
+
+
+def failure_text(failure: Failure) -> str:
+    """One line."""
+    exited = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
+    return f"{failure.kind.value} {failure.reason}: {plain(failure.message)}{exited}"
 
 
 def artifact_text(artifact: Artifact) -> str:
@@ -81,13 +130,39 @@ def describe(job: Job) -> Iterator[str]:
     yield f"job       {job.job_id}"
     yield f"tenant    {job.tenant}"
     yield f"state     {summary(job)}"
+    if job.labels:
+        yield f"labels    {labels_text(job.labels)}"
+    if job.generation > 1:
+        yield f"generation {job.generation}"
     times = {"created": job.create_time, "due": job.due_time, "started": job.start_time, "ended": job.end_time}
+    times["kept until"] = job.expire_time
     yield from (f"{name:<9} {time.isoformat(timespec='seconds')}" for name, time in times.items() if time)
     if job.attempt_count:
         yield f"attempts  {job.attempt_count}"
+        yield from (f"  {attempt_text(attempt)}" for attempt in job.attempts)
     if job.failure and job.state is not JobState.FAILED:
-        yield f"last failure: {job.failure.kind.value} {job.failure.reason}: {job.failure.message}"
+        yield f"last failure: {job.failure.kind.value} {job.failure.reason}: {plain(job.failure.message)}"
     yield from ending(job)
+
+
+def attempt_text(attempt: Attempt) -> str:
+    """Where it ran, how it ended, and how long it took."""
+    parts = [f"{attempt.number}", attempt.worker_id, attempt.outcome.value if attempt.outcome else "running"]
+    if attempt.start_time and attempt.end_time:
+        parts.append(f"{(attempt.end_time - attempt.start_time).total_seconds():.1f} s")
+    if attempt.failure:
+        parts.append(failure_text(attempt.failure))
+    return "  ".join(parts)
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """In the order of their keys."""
+    return ", ".join(f"{key}={plain(value)}" for key, value in sorted(labels.items()))
+
+
+def plain(text: str) -> str:
+    """The text of others on one line, without what could steer a terminal."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def size_text(size_bytes: int) -> str:
@@ -98,6 +173,20 @@ def size_text(size_bytes: int) -> str:
             return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def time_text(time: datetime) -> str:
+    """To the second, in UTC as all our times are."""
+    return f"{time:%Y-%m-%d %H:%M:%S}Z"
+
+
+def age_text(age: timedelta) -> str:
+    """In the largest unit that makes at least two of it: 90s, 5m, 3h, 12d. Clocks may differ: never negative."""
+    seconds = max(0, int(age.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
 
 
 def clock(time: timedelta) -> str:

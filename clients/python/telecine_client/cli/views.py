@@ -1,4 +1,4 @@
-"""Three ways to show a job that goes on: a bar, a line for each change, or JSON."""
+"""Three ways to show jobs that go on: bars, a line for each change, or JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from telecine_client.cli import rendering
 from telecine_client.cli.exits import say
@@ -17,7 +17,7 @@ from telecine_client.values import Job
 
 
 class View(ABC):
-    """Shows the snapshots of one job, in order; entered before the first."""
+    """Shows the snapshots of jobs, those of one job in order; entered before the first."""
 
     def __enter__(self) -> Self:
         return self
@@ -29,7 +29,7 @@ class View(ABC):
 
     @abstractmethod
     def show(self, job: Job) -> None:
-        """The next snapshot; the last one is final."""
+        """The next snapshot; the last one of a job is final."""
 
 
 class JsonView(View):
@@ -44,30 +44,33 @@ class LineView(View):
     """One line a change, for logs."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._last: dict[str, str] = {}
 
     def show(self, job: Job) -> None:
         """Nothing where nothing changed that is shown."""
         line = f"{job.job_id} {rendering.summary(job)}"
-        if line != self._last:
+        if line != self._last.get(job.job_id):
             typer.echo(line)
-        self._last = line
+        self._last[job.job_id] = line
         if job.state.final:
+            self._last.pop(job.job_id)
             tell_end(job)
 
 
 class BarView(View):
-    """A live bar on a terminal."""
+    """A live bar for each job, on a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, named: bool = False) -> None:
+        """*named*: each bar says whose it is."""
+        self._named = named
+        self._bars: dict[str, TaskID] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             console=Console(),
         )
-        self._task = self._progress.add_task("", total=None, detail="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -80,20 +83,27 @@ class BarView(View):
 
     def show(self, job: Job) -> None:
         """Moves the bar; it pulses while nobody knows how far the job is."""
-        succeeded = job.state is JobState.SUCCEEDED
-        fraction = 1.0 if succeeded else job.progress.fraction if job.progress else None
+        if job.job_id not in self._bars:
+            self._bars[job.job_id] = self._progress.add_task("", total=None, detail="")
+        fraction = 1.0 if job.state is JobState.SUCCEEDED else job.progress.fraction if job.progress else None
         self._progress.update(
-            self._task,
+            self._bars[job.job_id],
             total=None if fraction is None else 1.0,
             completed=fraction or 0.0,
-            description=job.state.value,
-            detail=rendering.progress_text(job.progress, fraction=False)
-            if job.progress and not job.state.final
-            else "",
+            description=f"{job.job_id} {job.state.value}" if self._named else job.state.value,
+            detail=_detail(job),
         )
-        if job.state.final:
+        if job.state.final and not self._named:
             self._progress.stop()
+        if job.state.final:
             tell_end(job)
+
+
+def _detail(job: Job) -> str:
+    """What stands behind a bar."""
+    if job.state.final:
+        return ""
+    return rendering.progress_text(job.progress, fraction=False) if job.progress else rendering.note(job)
 
 
 def tell_end(job: Job) -> None:
