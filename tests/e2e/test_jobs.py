@@ -207,8 +207,8 @@ async def test_what_can_be_seen_is_refused_at_submit(live: Live, client: AsyncCl
     """A path that leaves its location and a task that comes later never become jobs."""
     with pytest.raises(InvalidRequest, match=r"path"):
         await client.submit(transcode(live, "escape", path="../out.mp4", video=H264))
-    with pytest.raises(Unimplemented, match="probe"):
-        await client.submit(spec(live, "probe", probe=media_pb2.ProbeTask(input="in")))
+    with pytest.raises(Unimplemented, match="preview"):
+        await client.submit(spec(live, "preview", preview=media_pb2.PreviewTask(input="in", path="a.gif")))
 
 
 async def test_the_same_id_twice_is_one_job(live: Live, client: AsyncClient) -> None:
