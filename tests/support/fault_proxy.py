@@ -9,8 +9,8 @@ import struct
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+
+from support.listener import Listener
 
 PIECE_BYTES = 16 << 10
 _RESET = struct.pack("ii", 1, 0)
@@ -44,53 +44,21 @@ class Fault:
     amount: float = 0
 
 
-class FaultProxy:
+class FaultProxy(Listener):
     """Stands before one server. The next connections get the faults in *faults*, one each; later ones get *fault*."""
 
     def __init__(self, host: str, port: int) -> None:
+        super().__init__()
         self._server_address = (host, port)
         self.faults: deque[Fault] = deque()
         self.fault = Fault()
-        self.connection_count = 0
-        self.port = 0
-        self._open: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: asyncio.Server | None = None
 
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._listener.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.reset_all()
-
-    def reset_all(self) -> None:
-        """Break every connection that is open now."""
-        for writer in tuple(self._open):
-            _reset(writer)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connection_count += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self._open.add(writer)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As the next fault wants it; broken (RST) where it breaks from outside, and at the proxy's end."""
         try:
             await self._serve(self.faults.popleft() if self.faults else self.fault, reader, writer)
         except (OSError, asyncio.CancelledError):
-            # Broken from outside, or the proxy ends: asyncio would complain of either.
             _reset(writer)
-        finally:
-            self._open.discard(writer)
-            self._tasks.discard(task)
 
     async def _serve(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if fault.kind is Kind.BLACKHOLE:
@@ -104,9 +72,6 @@ class FaultProxy:
             server_writer.close()
             with suppress(OSError, asyncio.CancelledError):
                 await asking
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

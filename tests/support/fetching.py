@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ import pytest
 
 from telecine_worker.failure import AttemptFailed, Failure
 from telecine_worker.storage.address_guard import AddressGuard, parse_network
+from telecine_worker.storage.fetch_errors import Broken
 from telecine_worker.storage.http_exchange import Network
 from telecine_worker.storage.http_fetch import Request, fetch
 from telecine_worker.storage.locations import FileRoots
 from telecine_worker.storage.patience import Patience
 from telecine_worker.storage.resolving import Endpoint, system_resolve
 from telecine_worker.storage.sources import Intake
+from telecine_worker.storage.wire import Wire, connect
 
 HERE = ("127.0.0.0/8", "::1/128")
 # Tries again at once, and waits long for what is to come.
@@ -33,22 +37,41 @@ QUICK = Patience(
 )
 
 
+@dataclass(slots=True)
+class Connecting:
+    """Connects to addresses in *real* alone. Every other one is noted: no test shall reach a host that is not its own, even
+    where the code under test would.
+    """
+
+    real: Sequence[str] = HERE
+    noted: list[str] = field(default_factory=list)
+
+    def __call__(self, endpoints: Sequence[Endpoint], within: timedelta, stopped: Callable[[], bool]) -> Wire:
+        """As `connect` does it."""
+        networks = [parse_network(each) for each in self.real]
+        addresses = [ip_address(endpoint.address[0]) for endpoint in endpoints]
+        if all(any(address in each for each in networks) for address in addresses):
+            return connect(endpoints, within, stopped)
+        self.noted += map(str, addresses)
+        raise Broken("is at an address that no test connects to")
+
+
 def network(*allowed: str, **changes: Any) -> Network:
-    """Reaches public hosts and the networks *allowed*."""
-    made = Network(guard=AddressGuard([parse_network(each) for each in allowed]), patience=QUICK)
-    return replace(made, **changes)
+    """Decides as a worker does that may reach public hosts and the networks *allowed*."""
+    guard = AddressGuard([parse_network(each) for each in allowed])
+    return replace(Network(guard=guard, patience=QUICK, connect=Connecting()), **changes)
 
 
 def intake(roots: Sequence[Path], directory: Path, *allowed: str) -> Intake:
-    """Below *roots*, from public hosts and from *allowed*; what is fetched is kept in *directory*."""
+    """Below *roots*, and from *allowed*; what is fetched is kept in *directory*."""
     return Intake(roots=FileRoots(roots), network=network(*allowed), directory=directory, max_bytes=1 << 30)
 
 
 def resolving(names: Mapping[str, Sequence[str]]) -> Callable[[str, int], Sequence[Endpoint]]:
-    """A name service that knows *names* and their addresses alone."""
+    """A name service that knows *names* alone; for the rest the system says what number it is."""
 
     def resolve(host: str, port: int) -> Sequence[Endpoint]:
-        return [endpoint for address in names[host] for endpoint in system_resolve(address, port)]
+        return [endpoint for address in names.get(host, [host]) for endpoint in system_resolve(address, port)]
 
     return resolve
 
@@ -64,8 +87,16 @@ class Fetching:
     async def fetch(self, url: str, **request: Any) -> bytes:
         """What arrives."""
         fields = {"name": "main", "url": url, "max_bytes": 1 << 30, **request}
-        async with asyncio.timeout(30):
-            fd = await asyncio.to_thread(fetch, self.network, self.directory, Request(**fields), lambda: self.stop)
+        given_up = threading.Event()
+
+        def stopped() -> bool:
+            return self.stop or given_up.is_set()
+
+        try:
+            async with asyncio.timeout(30):
+                fd = await asyncio.to_thread(fetch, self.network, self.directory, Request(**fields), stopped)
+        finally:
+            given_up.set()
         with closing(os.fdopen(fd, "rb")) as file:
             return file.read()
 

@@ -1,4 +1,4 @@
-"""An HTTP server that answers as a test wants it to, well or badly; with TLS, by a certificate made on the spot."""
+"""An HTTP server that answers as a test wants it to, well or badly; with TLS, if the test has a certificate."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+
+from support.listener import Listener
 
 _RANGE = re.compile(r"bytes=([0-9]+)-")
 LATE = "Sun, 22 Nov 2026 12:00:00 GMT"
@@ -111,54 +110,21 @@ def hanging(begin: bytes = b"") -> Answering:
     return answering
 
 
-class HttpServer:
+class HttpServer(Listener):
     """Answers each request with the next of *script*; the last one stays. One request a connection."""
 
     def __init__(self, *script: Answering, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        super().__init__(host=host, tls=tls)
         self.script = deque(script)
         self.asked: list[Asked] = []
-        self.connection_count = 0
-        self.port = 0
-        self._tls = tls
-        self._host = host
-        self._listener: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
         """Of a file on it."""
-        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}/film.mp4"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}/film.mp4"
 
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._accept, self._host, 0, ssl=self._tls)
-        self.port = self._listener.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connection_count += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            # A client that has gone, or the end of the server: asyncio would complain of either.
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._answer(reader, writer)
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort() if task.cancelling() else writer.close()
-            with suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request and its answer."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
         headers = dict(line.split(": ", 1) for line in head[1:] if line)
         asked = Asked(path=head[0].split(" ")[1], headers={name.lower(): value for name, value in headers.items()})

@@ -7,14 +7,13 @@ import hashlib
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from support.fetching import Fetching
-from support.http_server import Film, HttpServer, endless, hanging, raw, send, status
+from support.http_server import Film, HttpServer, endless, hanging, raw, status
 from telecine_worker.failure import FailureKind
 from telecine_worker.storage.fetch_errors import FetchStopped
 
@@ -66,37 +65,6 @@ async def test_what_passes_is_tried_again(fetching, bad):
         assert b"film" == await fetching.fetch(server.url)
 
 
-@pytest.mark.parametrize("after", ["1", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)])
-async def test_a_server_gets_the_pause_it_asks_for(fetching, after):
-    """In seconds or as a date: about a second lies between the two requests."""
-    times = []
-
-    async def timed(asked, writer):
-        times.append(asyncio.get_running_loop().time())
-        text = after if isinstance(after, str) else after()
-        await (send(writer, "429 X", {"Retry-After": text}) if len(times) == 1 else FILM(asked, writer))
-
-    async with HttpServer(timed) as server:
-        assert b"film" == await fetching.fetch(server.url)
-    assert 0.9 < times[1] - times[0]
-
-
-@pytest.mark.parametrize("after", ["61", "9" * 50])
-async def test_a_long_pause_is_the_queues(fetching, after):
-    """The attempt ends at once; the job is tried again later."""
-    async with HttpServer(status(503, Retry_After=after)) as server:
-        failure = await fetching.failure(server.url)
-        assert 1 == server.connection_count
-    assert (RETRYABLE, "INPUT_UNAVAILABLE") == (failure.kind, failure.reason)
-
-
-@pytest.mark.parametrize("after", ["-5", "soon", "Sun, 22 Nov 1970 10:00:00 GMT", "", "²"])
-async def test_a_pause_that_cannot_be_is_none(fetching, after):
-    """Garbage, and a date that is over."""
-    async with HttpServer(status(503, Retry_After=after), FILM) as server:
-        assert b"film" == await fetching.fetch(server.url)
-
-
 HALF_BODIES = [
     OK + b"Content-Length: 5\r\n\r\nfilm",
     OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\nfilm\r\n",
@@ -122,6 +90,7 @@ BROKEN = [
     OK + b"Content-Length: 4, 4\r\n\r\nfilm",
     OK + b"Content-Length: " + b"9" * 30 + b"\r\n\r\nfilm",
     OK + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfilm\r\n0\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n4\r\nfilm\r\n0\r\n\r\n",
     OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n4\r\nfilm\r\n0\r\n\r\n",
     b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfilm\r\n0\r\n\r\n",
     *(CHUNKED + b"%s\r\nfilm\r\n0\r\n\r\n" % size for size in (b"-4", b"0x4", b"4_0", b"", b"f" * 99)),
@@ -201,11 +170,12 @@ async def test_a_file_over_the_limit_is_refused(fetching):
         (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "INPUT_UNAVAILABLE"),
         (endless(b"", b"HTTP/1.1 103 X\r\nX: " + b"y" * 9000 + b"\r\n\r\n"), "INPUT_UNAVAILABLE"),
         (endless(CHUNKED, b"1" * 65536), "INPUT_UNAVAILABLE"),
+        (endless(CHUNKED, b"1\r\nx\r\n" * 1000), "INPUT_UNAVAILABLE"),
         (endless(CHUNKED + b"1\r\nx\r\n0\r\n", b"X: y\r\n"), "INPUT_UNAVAILABLE"),
     ],
 )
 async def test_what_never_ends_is_ended(fetching, server, reason):
-    """Bodies, status lines, headers in number and in size, interim answers, chunk sizes, trailers."""
+    """Bodies, status lines, headers in number and in size, interim answers, chunk sizes, chunks of a byte, trailers."""
     fetching.patience(tries=2)
     async with HttpServer(server) as listening:
         failure = await fetching.failure(listening.url, max_bytes=1 << 20)
@@ -249,7 +219,7 @@ async def until_asked(server: HttpServer) -> None:
         hanging(),
         hanging(OK + b"Content-Length: 9\r\n\r\nfilm"),
         endless(CHUNKED, b"4\r\nfilm\r\n"),
-        status(503, Retry_After="30"),
+        status(503, Retry_After="3600"),
     ],
 )
 async def test_a_fetch_that_is_stopped_ends_at_once(fetching, server):

@@ -12,9 +12,8 @@ import pytest
 
 from support.fault_proxy import Fault, FaultProxy, Kind
 from support.fetching import Fetching
-from support.http_server import LATE, Film, HttpServer, hanging, raw, send, status
+from support.http_server import LATE, Film, HttpServer, hanging
 from telecine_worker.failure import FailureKind
-from telecine_worker.storage import scratch as scratch_module
 
 CONTENT = random.Random(1).randbytes(300_000)
 OTHER = random.Random(2).randbytes(310_000)
@@ -42,9 +41,16 @@ def ranges(server: HttpServer) -> list[str | None]:
     return [asked.headers.get("range") for asked in server.asked]
 
 
-@pytest.mark.parametrize("film", [Film(content=CONTENT), Film(content=CONTENT, chunk_bytes=7000), Film(content=b"")])
+FILMS = [
+    Film(content=CONTENT),
+    *(Film(content=CONTENT, chunk_bytes=size) for size in (7000, 64)),
+    Film(content=b""),
+]
+
+
+@pytest.mark.parametrize("film", FILMS)
 async def test_a_file_arrives(fetching, film):
-    """With a length or in chunks, and even an empty one; asked for once, as it is, without a range."""
+    """With a length or in chunks, large and small ones, and even an empty one; asked for once, as it is, without a range."""
     async with HttpServer(film) as server:
         assert film.content == await fetching.fetch(
             f"{server.url}?a=1", headers={"Authorization": "Bearer x", "user-agent": "me"}
@@ -136,52 +142,6 @@ async def test_a_file_that_changes_again_and_again_is_given_up(fetching):
     assert (RETRYABLE, "INPUT_CHANGED") == (failure.kind, failure.reason)
 
 
-def partial(body: bytes, **headers: str):
-    """A 206 that says what it likes."""
-
-    async def answering(asked, writer):
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        if named.pop("chunked", None) is None:
-            await send(writer, "206 Partial", {"Content-Length": str(len(body)), **named}, body)
-        else:
-            chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-            await send(writer, "206 Partial", {"Transfer-Encoding": "chunked", **named}, chunked)
-
-    return answering
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
-        partial(OTHER[:200_000], Content_Range="bytes 100000-299999/300000", ETag='"2"'),
-        partial(OTHER[:200_000], Content_Range="bytes 100000-299999/300000"),
-        partial(OTHER[:300_000], Content_Range="bytes 0-299999/300000", ETag='"1"'),
-        partial(OTHER[:200_000], Content_Range="bytes 100000-299999/310000", ETag='"1"'),
-        partial(OTHER[:200_000], Content_Range="bytes 100001-299999/300000", ETag='"1"'),
-        partial(OTHER[:200_000], Content_Range="bytes 100000-299998/300000", ETag='"1"'),
-        partial(OTHER[:200_000], ETag='"1"'),
-        partial(OTHER[:200_000], Content_Range="bytes 100000-199999/300000", ETag='"1"', chunked=""),
-        status(416, Content_Range="bytes */300000"),
-    ],
-)
-async def test_a_part_that_does_not_fit_is_thrown_away(fetching, part):
-    """Another tag or none, another begin, end or total, no range, too much, a refusal: begun again, without ranges."""
-    film = Film(content=CONTENT)
-    cut = raw(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 300000\r\n\r\n' + CONTENT[:100_000])
-    async with HttpServer(cut, part, film) as server:
-        assert CONTENT == await fetching.fetch(server.url)
-    assert [None, "bytes=100000-", None] == ranges(server)
-
-
-async def test_parts_that_make_no_whole_are_found_by_the_checksum(fetching):
-    """A server whose tag stays the same while the file changes: with a checksum it is fetched anew, at once."""
-    lying = [Film(content=OTHER[:300_000]), Film(content=CONTENT)]
-    async with HttpServer(*lying) as server, FaultProxy("127.0.0.1", server.port) as proxy:
-        proxy.faults.append(Fault(Kind.CUT, 100_000))
-        assert CONTENT == await fetching.fetch(f"http://127.0.0.1:{proxy.port}/film.mp4", sha256=SHA256)
-    assert 3 == len(server.asked)
-
-
 async def test_a_wrong_checksum_is_final(fetching):
     """Named with both sums; the file was whole, and will be the same again."""
     async with HttpServer(Film(content=OTHER)) as server:
@@ -250,45 +210,3 @@ async def test_tries_that_bring_the_same_again_do_count(fetching):
         failure = await fetching.failure(f"http://127.0.0.1:{proxy.port}/film.mp4")
     assert "INPUT_UNAVAILABLE" == failure.reason
     assert 6 >= len(server.asked)
-
-
-async def test_a_file_without_room_is_refused_before_its_body(fetching):
-    """More than the disk has, by its length alone; another worker may have the room."""
-    huge = raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % 2**59)
-    async with HttpServer(huge) as server:
-        failure = await fetching.failure(server.url, max_bytes=2**60)
-    assert (RETRYABLE, "NO_SPACE") == (failure.kind, failure.reason)
-    assert 1 == server.connection_count
-
-
-async def test_a_disk_that_fills_up_ends_the_fetch_before_it_is_full(fetching, monkeypatch):
-    """Somebody else takes the space while a body without a length comes: it ends with the reserve untouched."""
-
-    async def filling(asked, writer):
-        chunk = b"%x\r\n%s\r\n" % (len(CONTENT), CONTENT)
-        await send(writer, "200 OK", {"Transfer-Encoding": "chunked"}, chunk)
-        await fetching.until_kept(len(CONTENT))
-        monkeypatch.setattr(scratch_module, "RESERVE_BYTES", 2**60)
-        monkeypatch.setattr(scratch_module, "RESERVE_SHARE", 1)
-        writer.write(chunk + b"0\r\n\r\n")
-
-    monkeypatch.setattr(scratch_module, "CHECK_EVERY_BYTES", 10_000)
-    async with HttpServer(filling) as server:
-        failure = await fetching.failure(server.url)
-    assert (RETRYABLE, "NO_SPACE") == (failure.kind, failure.reason)
-
-
-async def test_without_nameless_files_a_name_is_given_up_at_once(fetching, monkeypatch):
-    """Some file systems have none: nothing stays behind there, either."""
-    monkeypatch.setattr(scratch_module.os, "O_TMPFILE", 0o20000000)
-    async with HttpServer(Film(content=CONTENT)) as server:
-        assert CONTENT == await fetching.fetch(server.url)
-
-
-async def test_a_work_directory_that_is_gone_is_no_fault_of_the_input(fetching):
-    """Another worker may have one."""
-    fetching.directory = fetching.directory / "gone"
-    async with HttpServer(Film(content=CONTENT)) as server:
-        failure = await fetching.failure(server.url)
-    fetching.directory = fetching.directory.parent
-    assert (RETRYABLE, "IO_ERROR") == (failure.kind, failure.reason)

@@ -10,7 +10,6 @@ import pytest
 from support.running_scheduler import a_spec
 from telecine.v1 import media_pb2
 from telecine.v1 import scheduler_service_pb2 as pb
-from telecine_scheduler.rpc.uris import RESERVED_HEADERS
 from telecine_scheduler.rpc.validation import Validation, unsupported
 
 VALIDATION = Validation()
@@ -164,10 +163,17 @@ def test_bad_sources_over_http(uri: str, says: str) -> None:
     assert "secret" not in texts
 
 
+RESERVED = [
+    *("accept-encoding", "connection", "content-length", "expect", "host", "if-match", "if-modified-since"),
+    *("if-none-match", "if-range", "if-unmodified-since", "keep-alive", "proxy-authenticate", "proxy-authorization"),
+    *("proxy-connection", "range", "te", "trailer", "transfer-encoding", "upgrade"),
+]
+
+
 def test_headers() -> None:
     """Any that the fetch does not set itself; printable values; each once; and for http alone."""
     assert {} == violations(with_source("https://host/in", Authorization="Bearer x", X_Key="a\tb", Cookie=""))
-    for name in RESERVED_HEADERS:
+    for name in RESERVED:
         field = f'spec.inputs["in"].headers["{name.title()}"]'
         assert {field} == violations(with_source("https://host/in", **{name.title(): "x"})).keys()
     for value in ("a\r\nb", "a\nb", "a\0b", "naïve"):
@@ -194,6 +200,77 @@ def test_mistakes_of_every_sort_are_told_at_once() -> None:
         "spec.task.thumbnails.path", "spec.task.thumbnails.count", 'spec.inputs["in"].uri', 'spec.inputs["more"]',
         "spec.retry_policy.max_attempts", "spec.limits.queue_timeout", "spec.not_before_time",
     } == violations(spec).keys()  # fmt: skip
+
+
+def with_args(*args: str, outputs: tuple[str, ...] = ("out.mp4",)) -> media_pb2.JobSpec:
+    return with_task(ffmpeg=media_pb2.FfmpegTask(args=args, outputs=outputs))
+
+
+@pytest.mark.parametrize("secret", ["https://u:secret@h/x?sig=secret", "/secret/in.mp4", "", "-secret", "secret" * 20])
+def test_what_is_no_name_of_an_input_is_not_repeated(secret: str) -> None:
+    """It may be a URI with its secrets: the field says where it stands, for raw arguments and for each kind of task."""
+    raw = violations(with_args("-i", "in", "-i", secret, "out.mp4"))
+    assert {"spec.task.ffmpeg.args[3]"} == raw.keys()
+    for kind, task in (
+        ("probe", media_pb2.ProbeTask(input=secret)),
+        ("transcode", media_pb2.TranscodeTask(input=secret, path="a.mp4", video=media_pb2.Video(codec="h264"))),
+        ("thumbnails", media_pb2.ThumbnailsTask(input=secret, path="%d.jpg", count=1)),
+    ):
+        found = violations(with_task(output=kind != "probe", **{kind: task}))
+        assert {f"spec.task.{kind}.input", 'spec.inputs["in"]'} == found.keys()
+        assert "secret" not in str(found)
+    assert "secret" not in str(raw)
+
+
+def test_an_input_that_is_named_and_not_there() -> None:
+    """A name is repeated, so that a slip of the pen is seen; what is quoted is short."""
+    assert "'film'" in violations(with_args("-i", "in", "-i", "film", "out.mp4"))["spec.inputs"]
+    long = violations(with_args("-i", "in", outputs=("x" * 1000,)))["spec.task.ffmpeg.outputs[0]"]
+    assert len(long) < 150
+
+
+def encoded(number: int) -> bytes:
+    """A field of this number (16 to 2047), of the value 1."""
+    key = number << 3
+    return bytes([key & 0x7F | 0x80, key >> 7, 1])
+
+
+def test_an_unknown_field_is_told_once_a_message() -> None:
+    """However many it has; inside of others too; at most fifty in all; and a known one is none."""
+    spec = media_pb2.JobSpec.FromString(a_spec().SerializeToString() + encoded(1900) * 19_000)
+    spec.task.transcode.video.MergeFromString(encoded(1901))
+    assert {
+        "spec": "has an unknown field with the number 1900; remove it",
+        "spec.task.transcode.video": "has an unknown field with the number 1901; remove it",
+    } == violations(spec)
+    many = thumbnails(offsets=media_pb2.OffsetList(offsets=[{"seconds": 1}] * 1000))
+    for offset in many.task.thumbnails.offsets.offsets:
+        offset.MergeFromString(encoded(1902))
+    assert 50 == len(violations(many))
+
+
+def too_much() -> dict[str, media_pb2.JobSpec]:
+    """Specs of less than 64 KiB with far more items than may be, by the field that has them."""
+    return {
+        "spec.task.thumbnails.offsets.offsets": thumbnails(offsets=media_pb2.OffsetList(offsets=[{}] * 30_000)),
+        "spec.task.ffmpeg.args": with_args(*[""] * 30_000),
+        "spec.labels": a_spec(labels={f"{number}!": "" for number in range(5000)}),
+        "spec.inputs": a_spec(inputs={f"{number}!": media_pb2.Input() for number in range(4000)}),
+        "spec.requirements": a_spec(requirements=["!"] * 15_000),
+    }
+
+
+@pytest.mark.parametrize("field", too_much())
+def test_too_many_items_are_not_looked_at(field: str) -> None:
+    """One violation says how many there are; what is wrong with each of them is not gone into."""
+    assert {field} == violations(too_much()[field]).keys()
+    assert "at most" in violations(too_much()[field])[field]
+
+
+def test_a_path_over_http_is_any_bytes() -> None:
+    """Percent-encoded ones need not be UTF-8 there; a file's name has to be."""
+    assert {} == violations(with_source("https://host/caf%E9.mp4"))
+    assert {'spec.inputs["in"].uri'} == violations(with_source("file:///caf%E9.mp4")).keys()
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "az"])

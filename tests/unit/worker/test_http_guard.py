@@ -58,7 +58,11 @@ def test_a_named_network_is_reached_at_every_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "form"), [("64:ff9b::/96", "64:ff9b::{}"), ("2002::/16", "2002:{}::1"), ("::/0", "64:ff9b::{}")]
+    ("network", "form"),
+    [
+        *(("64:ff9b::/96", "64:ff9b::{}"), ("64:ff9b:1::/48", "64:ff9b:1::{}"), ("2002::/16", "2002:{}::1")),
+        *(("::/0", "64:ff9b::{}"), ("::/0", "64:ff9b:1::{}"), ("::/0", "64:ff9b:1:ffff:ffff:ffff:{}")),
+    ],
 )
 def test_what_a_named_network_holds_is_looked_at_too(network: str, form: str) -> None:
     """A worker behind NAT64 may be told so: public hosts are then reached, private ones are not."""

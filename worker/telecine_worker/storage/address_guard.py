@@ -31,8 +31,8 @@ _NOT_PUBLIC_4 = tuple(
 # All global unicast addresses lie in here, less what follows.
 _GLOBAL_6 = IPv6Network("2000::/3")
 _NOT_PUBLIC_6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
-# Addresses whose last 32 bits are an IPv4 address: IPv4-compatible, IPv4-translated, NAT64.
-_EMBEDDING_4 = tuple(map(IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+# Addresses whose last 32 bits are an IPv4 address: IPv4-compatible, IPv4-translated, NAT64 (well-known and local-use).
+_EMBEDDING_4 = tuple(map(IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
 
 
 class AddressGuard:
@@ -47,7 +47,7 @@ class AddressGuard:
         The address itself is not told: it may be the name service's secret.
         """
         layers = _layers(address)
-        if all(map(self._is_named, layers)):
+        if self.names(address):
             return None
         if not all(self._is_named(layer) or _is_public(layer) for layer in layers):
             return "leads to an address that is not public, and the operator of this worker did not allow it"
@@ -55,6 +55,10 @@ class AddressGuard:
             ports = ", ".join(map(str, PUBLIC_PORTS))
             return f"is asked at port {port}; right for a public host are {ports}, or what the operator allowed"
         return None
+
+    def names(self, address: IpAddress) -> bool:
+        """Whether the operator named it, and what it holds."""
+        return all(map(self._is_named, _layers(address)))
 
     def _is_named(self, address: IpAddress) -> bool:
         return any(address in network for network in self._named)

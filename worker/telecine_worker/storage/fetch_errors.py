@@ -13,11 +13,10 @@ class Broken(Exception):
     """This try failed; another one may not.
 
     The text goes on after the name of the input and its host ("broke off after 5 bytes"). *pause* is how long the server
-    asked us to wait; *last* says that another try within this attempt is no use. *where* is the host, once it is known.
+    asked us to wait. *where* is the host, once it is known.
     """
 
-    def __init__(self, text: str, *, pause: timedelta | None = None, last: bool = False) -> None:
+    def __init__(self, text: str, *, pause: timedelta | None = None) -> None:
         super().__init__(text)
         self.pause = pause
-        self.last = last
         self.where = ""

@@ -15,7 +15,7 @@ from telecine_worker.storage.http_status import REDIRECTS
 from telecine_worker.storage.http_target import Target, redirected
 from telecine_worker.storage.patience import Patience
 from telecine_worker.storage.resolving import Resolve, allowed_endpoints, system_resolve
-from telecine_worker.storage.wire import Timeout, Wire, connect
+from telecine_worker.storage.wire import Connect, Timeout, Wire, connect
 
 MOST_REDIRECTS = 3
 
@@ -24,13 +24,14 @@ _OURS = {"User-Agent": "telecine", "Accept": "*/*"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """How hosts are reached. *trust* makes the TLS settings; the default is the system's certificates, or those of
-    SSL_CERT_FILE.
+    """How hosts are reached. *trust* makes the TLS settings; the default is the system's certificates, where SSL_CERT_FILE
+    and SSL_CERT_DIR may name others.
     """
 
     guard: AddressGuard
     patience: Patience = field(default_factory=Patience)
     resolve: Resolve = system_resolve
+    connect: Connect = connect
     trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
 
 
@@ -75,18 +76,30 @@ def _open(network: Network, target: Target, what: str, stopped: Callable[[], boo
     endpoints = allowed_endpoints(
         target, resolve=network.resolve, guard=network.guard, what=what, within=patience.resolve, stopped=stopped
     )
-    wire = connect(endpoints, patience.connect, stopped)
-    if target.scheme == "http":
-        return wire
+    wire = network.connect(endpoints, patience.connect, stopped)
     with ExitStack() as failing:
         failing.enter_context(wire)
-        try:
-            wire.start_tls(network.trust(), target.host, Timeout.after(patience.connect, "did not begin TLS"))
-        except ssl.SSLCertVerificationError as error:
-            text = f"{what}: {target} has no certificate to trust ({error.verify_message})"
-            raise permanent("INPUT_UNREADABLE", text) from error
+        _check_peer(wire, network, target, what)
+        if target.scheme == "https":
+            _start_tls(wire, network, target, what)
         failing.pop_all()
     return wire
+
+
+def _check_peer(wire: Wire, network: Network, target: Target, what: str) -> None:
+    """A public address may be the worker's own: what listens there is for others, or for nobody."""
+    own = wire.own_address()
+    if own is not None and not network.guard.names(own):
+        text = f"{what}: {target} leads to the worker's own machine, and the operator of this worker did not allow it"
+        raise permanent("INPUT_NOT_ALLOWED", text)
+
+
+def _start_tls(wire: Wire, network: Network, target: Target, what: str) -> None:
+    try:
+        wire.start_tls(network.trust(), target.host, Timeout.after(network.patience.connect, "did not begin TLS"))
+    except ssl.SSLCertVerificationError as error:
+        text = f"{what}: {target} has no certificate to trust ({error.verify_message})"
+        raise permanent("INPUT_UNREADABLE", text) from error
 
 
 def _request(target: Target, headers: Mapping[str, str], ours: Mapping[str, str]) -> bytes:

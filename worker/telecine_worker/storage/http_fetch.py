@@ -6,9 +6,10 @@ parts of two versions are never put together, and a body whose end cannot be tol
 
 from __future__ import annotations
 
-import random
+import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +17,12 @@ from pathlib import Path
 from telecine_worker.failure import AttemptFailed, permanent, retryable
 from telecine_worker.storage import http_status
 from telecine_worker.storage.fetch_errors import Broken, FetchStopped
-from telecine_worker.storage.http_answer import Answer, Framing, body
+from telecine_worker.storage.http_answer import Answer, Framing
+from telecine_worker.storage.http_body import body
 from telecine_worker.storage.http_exchange import Exchange, Network, asking
 from telecine_worker.storage.http_target import check_headers, parse_target
 from telecine_worker.storage.http_version import ContentRange, FileVersion
+from telecine_worker.storage.pace import Pace, Tries
 from telecine_worker.storage.resolving import LOOK_AGAIN_SECONDS
 from telecine_worker.storage.scratch import Scratch
 
@@ -31,7 +34,7 @@ class Request:
     """What to fetch. *headers* and the query of *url* are secrets. An empty *sha256* is not checked."""
 
     name: str
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     sha256: str = ""
     max_bytes: int
@@ -45,8 +48,13 @@ def fetch(network: Network, directory: Path, request: Request, stopped: Callable
     OPTION_INVALID; retryable INPUT_UNAVAILABLE, INPUT_CHANGED, NO_SPACE, IO_ERROR.
     """
     with Scratch(directory, f"input {request.name}", hashing=bool(request.sha256)) as scratch:
-        _Fetch(network, request, scratch, stopped).run()
-        return scratch.reader()
+        with ExitStack() as failing:
+            # Made first: should it fail, nothing was fetched in vain.
+            reader = scratch.reader()
+            failing.callback(os.close, reader)
+            _Fetch(network, request, scratch, stopped).run()
+            failing.pop_all()
+        return reader
 
 
 class _Fetch:
@@ -59,11 +67,11 @@ class _Fetch:
         self._what = f"input {request.name}"
         self._target = parse_target(request.url, self._what)
         check_headers(request.headers, self._what)
+        self._tries = Tries(network.patience)
         self._version: FileVersion | None = None
+        self._place = self._target.place
         self._goes_on = True
         self._changes = 0
-        self._failures = 0
-        self._most_at_once = 0
         self._end: int | None = None
         self._most: int | None = None
         self._joined = False
@@ -72,14 +80,13 @@ class _Fetch:
         """Try until it is there."""
         while True:
             try:
-                self._try()
+                if self._try():
+                    return
             except Broken as broken:
                 self._wait(self._pause(broken))
-            else:
-                return
 
-    def _try(self) -> None:
-        """One request, and its whole body."""
+    def _try(self) -> bool:
+        """One request, and its whole body: whether the file is there now."""
         begin = self._begin()
         validator = self._version.validator if self._version and begin else None
         ours = {"Range": f"bytes={begin}-", "If-Range": validator} if validator else {}
@@ -91,12 +98,15 @@ class _Fetch:
             what=self._what,
             stopped=self._stopped,
         ) as exchange:
+            if exchange.answer.status == 416 and self._is_all(exchange):
+                self._check_sum(exchange)
+                return True
             self._check_head(exchange, begin)
-            pace = _Pace(self._patience.window, self._patience.least_bytes_per_window)
+            pace = Pace(self._patience.window, self._patience.least_bytes_per_window)
             for piece in body(exchange.wire, exchange.answer, self._patience.idle):
                 self._take(piece)
                 pace.count(len(piece))
-            self._check_end(exchange)
+            return self._check_end(exchange, begin)
 
     def _begin(self) -> int:
         """Where to go on; 0 after forgetting what cannot be gone on with."""
@@ -104,24 +114,36 @@ class _Fetch:
             self._scratch.restart()
         return self._scratch.size
 
+    def _is_all(self, exchange: Exchange) -> bool:
+        """Whether nothing comes after what is there: a body in chunks was cut just before it said so."""
+        size, version = self._scratch.size, self._version
+        same = size and version and exchange.target.place == self._place and version.ends_at(size, exchange.answer)
+        # Two answers are joined to one file here, too, though the second one is empty.
+        self._joined = self._joined or bool(same)
+        return bool(same)
+
     def _check_head(self, exchange: Exchange, begin: int) -> None:
         """Make ready for the body, or raise what the answer means."""
         answer, where = exchange.answer, f"{self._what} ({exchange.target})"
         if begin and answer.status == 206:
-            self._go_on(answer, begin)
+            self._go_on(exchange, begin)
         elif answer.status == 200:
-            self._start_over(FileVersion.of(answer))
+            self._start_over(exchange)
         elif begin and answer.status == 416:
             self._distrust("would not go on where it broke off")
         else:
             raise http_status.failure(answer, where)
         self._check_body(answer, where)
 
-    def _go_on(self, answer: Answer, begin: int) -> None:
+    def _go_on(self, exchange: Exchange, begin: int) -> None:
         assert self._version is not None  # noqa: S101 - a range is asked for only then
+        answer = exchange.answer
         found = ContentRange.of(answer)
         total = self._version.total
-        if found is None or found.begin != begin or (found.total is None and total is None):
+        if exchange.target.place != self._place:
+            # A tag means something only where it was given (RFC 9110, section 8.8.3).
+            self._distrust("went on with a file that lies elsewhere")
+        elif found is None or found.begin != begin or (found.total is None and total is None):
             self._distrust("went on somewhere else than it was asked to")
         elif not self._version.is_kept_by(answer) or (found.total or total) != (total or found.total):
             self._note_change()
@@ -132,12 +154,13 @@ class _Fetch:
             self._end, self._most = found.total or total, found.end
             self._joined = True
 
-    def _start_over(self, version: FileVersion) -> None:
+    def _start_over(self, exchange: Exchange) -> None:
         """A whole answer: the first, or because there is a new version, or because the server knows no ranges."""
+        version = FileVersion.of(exchange.answer)
         if self._version and version.differs(self._version):
             self._note_change()
         self._scratch.restart()
-        self._version = version
+        self._version, self._place = version, exchange.target.place
         self._end = self._most = version.total
         self._joined = False
 
@@ -182,16 +205,14 @@ class _Fetch:
 
     def _pause(self, broken: Broken) -> timedelta:
         """Before the next try; raises the failure where there is none."""
-        patience = self._patience
-        if self._scratch.size - self._most_at_once >= patience.enough_bytes:
-            self._most_at_once, self._failures = self._scratch.size, 0
-        self._failures += 1
-        asked = broken.pause or timedelta()
-        if broken.last or self._failures >= patience.tries or asked > patience.longest_asked_pause:
-            text = f"{self._what} ({broken.where or self._target}) {broken}; try {self._failures} of {patience.tries}"
+        pause = self._tries.pause(broken.pause, self._scratch.size)
+        if pause is None:
+            count, most = self._tries.count, self._patience.tries
+            text = f"{self._what} ({broken.where or self._target}) {broken}; try {count} of {most}"
+            if count < most:
+                text += ", and wants to be asked later than this worker waits"
             raise retryable("INPUT_UNAVAILABLE", text) from broken
-        longest = min(patience.longest_pause, patience.first_pause * 2.0 ** (self._failures - 1))
-        return max(asked, longest * random.uniform(0.5, 1))  # noqa: S311 - so that workers do not come back all at once
+        return pause
 
     def _wait(self, pause: timedelta) -> None:
         until = time.monotonic() + pause.total_seconds()
@@ -200,11 +221,18 @@ class _Fetch:
                 raise FetchStopped
             time.sleep(min(left, LOOK_AGAIN_SECONDS))
 
-    def _check_end(self, exchange: Exchange) -> None:
-        """The body is over: is this the file?"""
-        size, wanted, found = self._scratch.size, self._request.sha256, self._scratch.sha256
+    def _check_end(self, exchange: Exchange, begin: int) -> bool:
+        """The body is over: whether this is the file, or a part of it with more to ask for."""
+        size = self._scratch.size
         if self._end is not None and size < self._end:
+            if size == self._most and size - begin >= self._patience.least_part_bytes:
+                return False
             raise Broken(f"sent {size} of {self._end} bytes")
+        self._check_sum(exchange)
+        return True
+
+    def _check_sum(self, exchange: Exchange) -> None:
+        wanted, found = self._request.sha256, self._scratch.sha256
         if not wanted or found == wanted:
             return
         if self._joined:
@@ -216,25 +244,6 @@ class _Fetch:
                 "INPUT_CHECKSUM_MISMATCH", f"{text}; the server does not say its length: it may have been cut"
             )
         raise permanent("INPUT_CHECKSUM_MISMATCH", text)
-
-
-class _Pace:
-    """Raises Broken where a window of time brought too little."""
-
-    def __init__(self, window: timedelta, least: int) -> None:
-        self._window = window.total_seconds()
-        self._least = least
-        self._begun = time.monotonic()
-        self._bytes = 0
-
-    def count(self, size: int) -> None:
-        self._bytes += size
-        now = time.monotonic()
-        if now - self._begun < self._window:
-            return
-        if self._bytes < self._least:
-            raise Broken(f"sent less than {self._least} bytes in {self._window:g} s")
-        self._begun, self._bytes = now, 0
 
 
 def over_limit(what: str, max_bytes: int) -> AttemptFailed:

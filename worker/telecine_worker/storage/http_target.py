@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from urllib.parse import SplitResult, quote, urldefrag, urljoin, urlsplit
 
@@ -35,12 +35,17 @@ class Target:
     scheme: str
     host: str
     port: int
-    path: str
+    path: str = field(repr=False)
 
     @property
     def origin(self) -> tuple[str, str, int]:
         """Who is spoken to: a caller's headers are for one origin alone."""
         return self.scheme, self.host, self.port
+
+    @property
+    def place(self) -> tuple[tuple[str, str, int], str]:
+        """Where a file lies: without the query, because a signature in it is another one each time."""
+        return self.origin, self.path.partition("?")[0]
 
     @property
     def authority(self) -> str:

@@ -46,6 +46,12 @@ class FileVersion:
             return tag == self.tag
         return modified in (None, self.modified) and tag in (None, self.tag)
 
+    def ends_at(self, size: int, answer: Answer) -> bool:
+        """Whether *answer*, a refusal (416) to go on at *size*, says that there is no more: by a strong tag and the size."""
+        if self.tag is None or self.validator != self.tag or not self.is_kept_by(answer):
+            return False
+        return self.total in (None, size) and answer.header("content-range") == f"bytes */{size}"
+
 
 def _validator(answer: Answer, tag: str | None, modified: str | None) -> str | None:
     if tag is not None and _STRONG_TAG.fullmatch(tag):

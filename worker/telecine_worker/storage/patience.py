@@ -23,8 +23,11 @@ class Patience:
     tries: int = 5
     """In a row. One that brought *enough_bytes* that were not there before does not count."""
     enough_bytes: int = 64 << 20
+    least_part_bytes: int = 64 << 10
+    """A server that sends less than the rest it was asked for, but as much as this, is asked for more at once."""
     first_pause: timedelta = timedelta(milliseconds=500)
     """Doubles with each try, and is then shortened by chance to no less than its half."""
     longest_pause: timedelta = timedelta(seconds=10)
-    longest_asked_pause: timedelta = timedelta(seconds=60)
-    """A server that asks for a longer one (Retry-After) gets it by the queue's own retries."""
+    asked_pauses: timedelta = timedelta(minutes=10)
+    """In all, what servers ask for (Retry-After). One that asks for more is asked again when this is over, for the last
+    time: the queue's own retries are few, and often come sooner than a server wants."""

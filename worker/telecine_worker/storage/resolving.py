@@ -76,9 +76,8 @@ def _resolved(target: Target, resolve: Resolve, within: timedelta, stopped: Call
             continue
         if not isinstance(answer, OSError):
             return answer
-        # A name that does not exist may exist tomorrow, and resolvers say the same of networks that are down: it is
-        # left to the queue's retries, but not asked for again within seconds.
+        # Not final: a name that does not exist may exist soon, and resolvers say the same of networks that are down.
         if answer.args[:1] == (socket.EAI_NONAME,):
-            raise Broken("has a host name that is not known", last=True)
+            raise Broken("has a host name that is not known")
         raise Broken("has a host name that could not be resolved")
     raise Broken(f"has a host name that was not resolved within {within.total_seconds():g} s")

@@ -11,13 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from telecine_worker.failure import retryable
 from telecine_worker.storage import disk_errors
+from telecine_worker.storage.room import Room
 
-# What a fetch leaves free: the worker's journal needs some, and so do others. The smaller of the two.
-RESERVE_BYTES = 512 << 20
-RESERVE_SHARE = 0.05
 CHECK_EVERY_BYTES = 16 << 20
+
+OWN_DESCRIPTORS = "/proc/self/fd"
 
 _NO_NAMELESS_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
@@ -34,6 +33,7 @@ class Scratch:
         self._hashing = hashing
         self._digest = hashlib.sha256()
         self._fd = -1
+        self._room = Room(directory, what)
         self._unchecked = 0
         self.size = 0
 
@@ -47,25 +47,19 @@ class Scratch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._room.give_back()
         os.close(self._fd)
 
     def expect(self, more: int) -> None:
-        """Raise NO_SPACE at once where *more* bytes have no room, or would leave less than the reserve."""
-        found = os.fstatvfs(self._fd)
-        free = found.f_bavail * found.f_frsize
-        reserve = min(RESERVE_BYTES, int(found.f_blocks * found.f_frsize * RESERVE_SHARE))
-        if free - more < reserve:
-            raise retryable(
-                "NO_SPACE",
-                f"{self._what} does not fit: the work directory has {free} bytes free, of which {reserve} stay so",
-            )
+        """Raise NO_SPACE at once where *more* bytes have no room, beside what other inputs expect there."""
+        self._room.expect(self._fd, more)
         self._unchecked = 0
 
     def write(self, data: bytes) -> None:
         """Add *data* at the end."""
         self._unchecked += len(data)
         if self._unchecked >= CHECK_EVERY_BYTES:
-            self.expect(len(data))
+            self.expect(max(len(data), self._room.expected))
         rest = memoryview(data)
         try:
             while rest:
@@ -74,10 +68,12 @@ class Scratch:
             raise disk_errors.scratch_failure(error, self._what) from error
         if self._hashing:
             self._digest.update(data)
+        self._room.fill(len(data))
         self.size += len(data)
 
     def restart(self) -> None:
-        """Forget everything."""
+        """Forget everything, and what was expected too."""
+        self._room.give_back()
         try:
             os.ftruncate(self._fd, 0)
             os.lseek(self._fd, 0, os.SEEK_SET)
@@ -93,7 +89,10 @@ class Scratch:
 
     def reader(self) -> int:
         """A descriptor of its own that can only read; the caller closes it."""
-        return os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.open(f"{OWN_DESCRIPTORS}/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise disk_errors.scratch_failure(error, self._what) from error
 
 
 def _open_nameless(directory: Path) -> int:

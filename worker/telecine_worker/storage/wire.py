@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Self, TypeVar
 
+from telecine_worker.storage.address_guard import IpAddress
 from telecine_worker.storage.fetch_errors import Broken, FetchStopped
 from telecine_worker.storage.resolving import LOOK_AGAIN_SECONDS, Endpoint
 from telecine_worker.storage.tls import READ_BYTES, Tls
@@ -52,6 +54,16 @@ class Wire:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._socket.close()
+
+    def own_address(self) -> IpAddress | None:
+        """The address that was connected to, where it is one of this machine's own: both sides have it then. A loopback address
+        other than 127.0.0.1 is not seen.
+        """
+        try:
+            here, there = self._socket.getsockname()[0], self._socket.getpeername()[0]
+        except OSError as error:
+            raise _broken_off(error) from error
+        return ip_address(there) if here == there else None
 
     def start_tls(self, trust: ssl.SSLContext, host: str, timeout: Timeout) -> None:
         """Go on encrypted, with a certificate for *host*. Raises ssl.SSLCertVerificationError besides."""
@@ -133,6 +145,10 @@ class Wire:
                 wait(self._socket, select.POLLOUT, timeout, self._stopped)
             except OSError as error:
                 raise _broken_off(error) from error
+
+
+Connect = Callable[[Sequence[Endpoint], timedelta, Callable[[], bool]], Wire]
+"""What `connect` does."""
 
 
 def connect(endpoints: Sequence[Endpoint], within: timedelta, stopped: Callable[[], bool]) -> Wire:
