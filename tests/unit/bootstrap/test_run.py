@@ -110,6 +110,17 @@ def test_it_may_be_called_from_anywhere(checkout: Any, tmp_path: Path) -> None:
     assert (0, f"{tmp_path}\n") == (said.code, said.out), said.err
 
 
+def test_it_may_be_called_while_the_environment_is_active(checkout: Any) -> None:
+    """.venv's own Python, which is then the first on PATH, has no pip; the one it was made with goes on."""
+    (checkout.env / ".package").unlink()
+    instead = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
+    active = str(checkout.env / "bin" / "python")
+
+    said = checkout.call("-c", instead, active, str(checkout.root / "run"), "python", "-c", "print('it runs')")
+
+    assert (0, "it runs\n") == (said.code, said.out), said.err
+
+
 def test_the_second_of_two_waits_and_says_so(checkout: Any) -> None:
     """And goes on when the first is done."""
     with (checkout.root / ".venv.lock").open("w") as lock:
