@@ -24,6 +24,12 @@ from telecine_scheduler.store.checks import Durability
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
+def _durability(text: str) -> Durability:
+    if text not in set(Durability):
+        raise ValueError(f"TELECINE_DURABILITY is {text!r}; it must be one of memory, everysec, fsync")
+    return Durability(text)
+
+
 def serve(
     redis_url: Annotated[str, setting("REDIS_URL", "Where the jobs are: redis://, rediss:// or unix://.")] = (
         "redis://127.0.0.1:6379/0"
@@ -32,7 +38,9 @@ def serve(
     metrics_listen: Annotated[
         Address, setting("METRICS_LISTEN", "Where /metrics, /healthz and /readyz are served.", parse_address)
     ] = "127.0.0.1:9464",  # type: ignore[assignment]
-    durability: Annotated[Durability, setting("DURABILITY", "What an acknowledgement survives.")] = Durability.FSYNC,
+    durability: Annotated[
+        str, setting("DURABILITY", "What an acknowledgement survives: memory, everysec or fsync.")
+    ] = "fsync",
     durability_assume: Annotated[
         bool, setting("DURABILITY_ASSUME", "The store syncs every write though its settings cannot be read.")
     ] = False,
@@ -87,7 +95,7 @@ def serve(
         )
         retention = Retention(succeeded=retention_succeeded, failed=retention_failed, cancelled=retention_cancelled)
         config = Config(
-            redis_url=redis_url, listen=listen, metrics_listen=metrics_listen, durability=durability,
+            redis_url=redis_url, listen=listen, metrics_listen=metrics_listen, durability=_durability(durability),
             assume_durable=durability_assume, times=times, admission=admission, retention=retention,
             reflection=reflection, drain=drain,
         )  # fmt: skip
@@ -103,8 +111,8 @@ def serve(
 
 def main() -> None:
     """The entry point."""
-    # Without typer's own tracebacks: they are boxes, and the log is lines.
-    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    # Without typer's own tracebacks and boxes: the log is lines, and boxes cut the names of settings.
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
     app.command()(serve)
     app()
 

@@ -37,10 +37,11 @@ from telecine_scheduler.rpc.submissions import Submissions
 from telecine_scheduler.rpc.validation import Validation
 from telecine_scheduler.rpc.watch_calls import WatchCalls
 from telecine_scheduler.service.background import Background, StoreWatch
+from telecine_scheduler.service.broken_records import BrokenRecords
 from telecine_scheduler.service.directory import WorkerDirectory
 from telecine_scheduler.service.leasing import Leasing
 from telecine_scheduler.service.submission import Submitting
-from telecine_scheduler.service.watch_set import WatchSets
+from telecine_scheduler.service.watch_sets import WatchSets
 from telecine_scheduler.service.watching import Watching
 from telecine_scheduler.store.checks import Checks, UnfitStore
 from telecine_scheduler.store.classes import ClassTable
@@ -109,7 +110,8 @@ class Scheduler:
         self._leasing = Leasing(store, classes, WakeUps(self._client(), key, self._name), self._metrics)
         self._directory = WorkerDirectory(store, self._leasing)
         self._watching = Watching(store)
-        watch_sets = WatchSets(store, feed, self._watching)
+        broken = BrokenRecords(self._metrics)
+        watch_sets = WatchSets(store, feed, self._watching, broken)
         self._background = Background(
             store=store, feed=feed, leasing=self._leasing, directory=self._directory, watching=self._watching,
             watch_sets=watch_sets, metrics=self._metrics, store_watch=self._state.store_watch,
@@ -117,12 +119,15 @@ class Scheduler:
         self._health = Health()
         validation = Validation()
         self._leases = LeaseServicer(self._leasing, config.times, self._metrics, validation, self._name)
+        self._servicer = self._build_servicer(store, watch_sets, validation, broken)
         self._server = build_server(
-            self._servicer(store, watch_sets, validation), self._leases, self._health,
+            self._servicer, self._leases, self._health,
             CallInterceptor(RpcMetrics(self._registry), self._state.gate), reflect=config.reflection,
         )  # fmt: skip
 
-    def _servicer(self, store: JobStore, watch_sets: WatchSets, validation: Validation) -> SchedulerServicer:
+    def _build_servicer(
+        self, store: JobStore, watch_sets: WatchSets, validation: Validation, broken: BrokenRecords
+    ) -> SchedulerServicer:
         metrics, answers = self._metrics, Answers(self._directory)
         submitting = Submitting(store, self._leasing, differing_fields)
         intake = Intake(submitting, answers, validation, self._config.retention)
@@ -130,8 +135,8 @@ class Scheduler:
             Submissions(intake, metrics),
             SubmissionStream(intake, metrics),
             Changes(store, answers, validation, metrics),
-            Queries(store, self._directory, answers, validation),
-            WatchCalls(self._watching, watch_sets, answers, validation),
+            Queries(store, self._directory, answers, validation, broken),
+            WatchCalls(self._watching, watch_sets, answers, validation, broken),
         )
 
     def _client(self) -> Redis:
@@ -224,7 +229,7 @@ class Scheduler:
         self._state.draining = True
         await self._show_health()
         await self._leases.drain(self._config.drain.total_seconds())
-        self._watching.stop()
+        self._servicer.stop()
         await self._server.stop(CLOSE_SECONDS)
 
 

@@ -56,7 +56,8 @@ class SchedulerMetrics:
         self.submitted = counter("jobs_submitted", "Jobs accepted, by the way they came.", ["way", "result"])
         self.submissions_refused = counter("submissions_refused", "Submissions refused, by reason.", ["reason"])
         self.retried = counter("jobs_retried", "Jobs that RetryJob ran again.")
-        self.deleted = counter("jobs_deleted", "Calls of DeleteJob that were answered OK.")
+        self.deleted = counter("jobs_deleted", "Jobs whose records DeleteJob deleted.")
+        self.broken_records = counter("broken_records", "Records that a call met and could not read.")
         self.timeouts = counter("job_timeouts", "Jobs that the scheduler ended at a limit of time.", ["limit"])
         self.grants_refused = counter("grants_refused", "Grants that workers refused, by reason.", ["reason"])
         self.refused = counter("worker_messages_refused", "Lease stream messages that broke the protocol.")
@@ -88,12 +89,12 @@ class SchedulerMetrics:
         self.submitted.labels(way, "duplicate" if existed else "created").inc()
 
     @contextlib.contextmanager
-    def refusals(self) -> Iterator[None]:
-        """Counts a submission that is refused within."""
+    def refusals(self, items: int = 1) -> Iterator[None]:
+        """Counts so many submissions as refused together by what is raised within."""
         try:
             yield
         except TelecineError as error:
-            self.submissions_refused.labels(error.reason).inc()
+            self.submissions_refused.labels(error.reason).inc(items)
             raise
 
     def count_ruling(self, ruling: Ruling) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import redis
 
@@ -15,6 +16,45 @@ P = prefix().encode()
 Record = dict[bytes, bytes]
 FINAL = (b"S", b"F", b"X")
 HOME = {"W": "due", "Q": "ready", "L": "lease", "R": "lease", "C": "lease", "S": "ret", "F": "ret", "X": "ret"}
+
+
+class Moment(NamedTuple):
+    """The records of all jobs, and their results, between two scripts."""
+
+    jobs: dict[bytes, Record]
+    results: dict[bytes, bytes | None]
+
+    def broken_by(self, later: Moment) -> list[str]:
+        """What is wrong with *later* after this one, with one call in between; empty when all is well."""
+        wrong = []
+        for name, old in self.jobs.items():
+            new = later.jobs.get(name)
+            if new is None or new[b"ct"] != old[b"ct"]:
+                if old[b"st"] not in FINAL:
+                    wrong.append(f"I1: {name!r} is gone in {old[b'st']!r}")
+                continue
+            wrong += [f"{rule}: {name!r} from {old} to {new}" for rule in _breaks(old, new)]
+            if self.results[name] is not None and self.results[name] != later.results[name]:
+                wrong.append(f"I2: the result of {name!r} changed")
+        return wrong
+
+
+def _breaks(old: Record, new: Record) -> Iterator[str]:
+    def number(record: Record, field: bytes, default: int = 0) -> int:
+        return int(record.get(field, default))
+
+    again = number(new, b"gn", 1) - number(old, b"gn", 1)
+    if number(new, b"tk") < number(old, b"tk"):
+        yield "I3"
+    if number(new, b"at") < number(old, b"at"):
+        yield "attempts are counted back"
+    if again not in (0, 1) or (again and old[b"st"] not in (b"F", b"X")):
+        yield "T16"
+    if not again and old[b"st"] in FINAL and (new[b"st"], new[b"rv"]) != (old[b"st"], old[b"rv"]):
+        yield "I6"
+    moved = public(new) != public(old) or again
+    if number(new, b"rv") < number(old, b"rv") + bool(moved):
+        yield "I7"
 
 
 class Keyspace:
@@ -31,12 +71,18 @@ class Keyspace:
     def scores(self, key: bytes) -> dict[bytes, float]:
         return dict(self._client.zrange(key, 0, -1, withscores=True))
 
+    def moment(self) -> Moment:
+        """What is to be compared with a later one."""
+        jobs = {name: self._client.hgetall(key) for name, key in self.keys("j").items()}
+        return Moment(jobs, {name: self._client.hget(P + b"x:" + name, "r") for name in jobs})
+
     def violations(self) -> list[str]:
         """Empty when all is well. The letters are those of the design's list."""
-        jobs = {name: self._client.hgetall(key) for name, key in self.keys("j").items()}
+        jobs = self.moment().jobs
         return [
             *self._homes(jobs), *self._ready_sets(jobs), *self._tenants(jobs), *self._counts(jobs), *self._workers(jobs),
             *self._records(jobs), *self._indexes(jobs), *self._limits(jobs), *self._tombstones(jobs), *self._listed_workers(),
+            *self._turns(), *self._lists(),
         ]  # fmt: skip
 
     def _homes(self, jobs: dict[bytes, Record]) -> list[str]:
@@ -149,6 +195,11 @@ class Keyspace:
             wrong += [f"{name!r} {field!r} is long" for field, value in record.items() if len(value) > 64]
         return wrong
 
+    def _lists(self) -> list[str]:
+        """The last 20 changes and the last 10 attempts are kept."""
+        lists = [(key, most) for kind, most in (("h", 20), ("a", 10)) for key in self.keys(kind).values()]
+        return [f"{key!r} is long" for key, most in lists if self._client.llen(key) > most]
+
     def _indexes(self, jobs: dict[bytes, Record]) -> list[str]:
         """I4: every job is listed under the state that callers see and under its labels, and nowhere else."""
         states = {
@@ -182,15 +233,26 @@ class Keyspace:
         wrong = [f"I4: {name!r} has a timer of limits and no record" for name in timers - jobs.keys()]
         for name, record in jobs.items():
             queue, total, *_ = record.get(b"lm", b"|||").split(b"|")
-            begun = record.get(b"at", b"0") != b"0"
-            # Of a later generation the record does not say whether it was begun.
-            unsure = bool(queue) and not total and b"gn" in record and record[b"st"] in (b"W", b"Q", b"L")
+            started = int(record.get(b"sa") or record.get(b"sp") or 0)
+            begun = started >= int(record.get(b"gs") or record[b"ct"])
             waits_for_start = bool(queue) and not begun and record[b"st"] in (b"W", b"Q", b"L")
             timed = record[b"st"] in (b"W", b"Q", b"L", b"R") and (bool(total) or waits_for_start)
-            if not unsure and timed != (name in timers):
+            if timed != (name in timers):
                 wrong.append(
                     f"I10: {name!r} in {record[b'st']!r} with limits {record.get(b'lm')!r}: timer {name in timers}"
                 )
+        return wrong
+
+    def _turns(self) -> list[str]:
+        """What fairness remembers is of classes that are there, and debts of those where somebody waits."""
+        classes = set(self._client.hkeys(P + b"classes"))
+        known = {
+            "floors": set(self._client.hkeys(P + b"vt")),
+            **{kind: set(self.keys(kind)) for kind in ("v", "idle", "fair", "age")},
+            "ready sets": {suffix.split(b":", 1)[0] for suffix in self.keys("rdy")},
+        }
+        wrong = [f"{what} of classes that are gone: {ids - classes}" for what, ids in known.items() if ids - classes]
+        wrong += [f"class {klass!r} remembers debts, and nobody waits" for klass in known["v"] - known["fair"]]
         return wrong
 
     def _tombstones(self, jobs: dict[bytes, Record]) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import grpc
+from prometheus_client.parser import text_string_to_metric_families
 
 from telecine.v1 import job_pb2, lease_service_pb2, lease_service_pb2_grpc, media_pb2, scheduler_service_pb2_grpc
 from telecine.v1 import scheduler_service_pb2 as pb
@@ -51,6 +53,27 @@ class Running:
 
     async def get(self, job_id: str = "job") -> job_pb2.Job:
         return (await self.jobs.GetJob(pb.GetJobRequest(job_id=job_id))).job
+
+    async def samples(self, *names: str) -> dict[str, float]:
+        """What /metrics says under names that begin so (telecine_ aside), as name{label=value,...}."""
+        samples: dict[str, float] = {}
+        for family in text_string_to_metric_families(await asyncio.to_thread(_page, self.metrics)):
+            for sample in family.samples:
+                name = sample.name.removeprefix("telecine_")
+                if name.startswith(names) and not name.endswith("_created"):
+                    labels = ",".join(f"{label}={value}" for label, value in sorted(sample.labels.items()))
+                    samples[name + (f"{{{labels}}}" if labels else "")] = sample.value
+        return samples
+
+    async def shows(self, wanted: Mapping[str, float]) -> None:
+        """Wait until these samples have these values: gauges are set every two seconds."""
+        async with asyncio.timeout(15):
+            while wanted.items() - (await self.samples("")).items():
+                pass
+
+
+def _page(address: str) -> str:
+    return str(urllib.request.urlopen(f"http://{address}/metrics", timeout=10).read().decode())
 
 
 def a_spec(**changes: Any) -> media_pb2.JobSpec:

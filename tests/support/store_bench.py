@@ -13,6 +13,7 @@ from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, Job, JobN
 from telecine_scheduler.domain.lease import Acknowledgement, Grant, Lease, Report, StreamId, Times
 from telecine_scheduler.domain.reply import DeleteReply, RegisterReply, RetryReply
 from telecine_scheduler.domain.submission import JobClass, Limits, Submission
+from telecine_scheduler.domain.worker import WorkerOffer, WorkerReport
 from telecine_scheduler.store.classes import ClassTable
 from telecine_scheduler.store.job_store import JobStore
 from telecine_scheduler.store.keys import prefix
@@ -21,6 +22,7 @@ WORKER = StreamId(worker_id="w1", session_id="s1", epoch=1)
 # What a worker has after a limit before the store ends the attempt: the grace, and time for its answer.
 SLACK = timedelta(seconds=10 + 15)
 DEFAULT_CLASS = JobClass(queue="default", units=1, requirements=frozenset())
+OFFER = WorkerOffer(queues=frozenset({"default"}), capabilities=frozenset(), slots=1, version="1")
 
 
 def a_job(job_id: str = "job", *, tenant: str = "default", priority: int = 50, **changes: object) -> Submission:
@@ -58,6 +60,12 @@ class Bench:
         """Another worker's stream, of a process of its own."""
         stream = StreamId(worker_id=worker_id, session_id=session_id or f"{worker_id}-s1", epoch=1)
         assert RegisterReply.OK is await self.store.register(stream)
+        return stream
+
+    async def connected(self, worker_id: str, offer: WorkerOffer = OFFER, *, draining: bool = False) -> StreamId:
+        """Another worker's stream, whose scheduler has reported what it offers."""
+        stream = await self.connect(worker_id)
+        await self.store.report_workers([WorkerReport(stream=stream, offer=offer, draining=draining)])
         return stream
 
     async def dispatch(self, stream: StreamId = WORKER, free: int = 1) -> list[Grant]:

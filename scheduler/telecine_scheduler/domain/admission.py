@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from telecine_scheduler.domain.errors import TelecineError
-from telecine_scheduler.domain.job import Job
 from telecine_scheduler.domain.ranking import Ranking
 
 MAX_CLASSES = 256
@@ -27,11 +26,11 @@ class Admission:
 class BatchRefused(Exception):
     """Nothing of a batch was stored. Never reaches a caller as it is.
 
-    *errors*: by index, what a submit of that item alone, or after those before it, would raise. *existing*: by index, the
-    job (with its spec) that has the id and another digest; whether its spec is another one, the caller compares.
+    *errors*: by index, what a submit of that item alone, or after those before it, would raise. *existing*: indexes of the
+    items whose id a job with another digest has; whether its spec is another one, the caller gets and compares.
     """
 
-    def __init__(self, *, errors: Mapping[int, TelecineError], existing: Mapping[int, Job]) -> None:
+    def __init__(self, *, errors: Mapping[int, TelecineError], existing: Collection[int]) -> None:
         super().__init__(f"{len(errors) + len(existing)} items of a batch were refused")
         self.errors = dict(errors)
-        self.existing = dict(existing)
+        self.existing = tuple(existing)

@@ -12,7 +12,7 @@ TelecineError
 ├── JobNotFinished        it is not final yet
 ├── JobSucceeded          there is nothing to retry
 ├── GenerationMismatch    it is at another generation than the caller saw
-├── QueueFull             too many unfinished jobs
+├── QueueFull             too many waiting or queued jobs
 ├── TooManyClasses        too many distinct sets of queue and requirements
 ├── AlreadyConnected      another live process has this worker id
 ├── StreamFenced          a later stream of the same session is registered
@@ -126,7 +126,7 @@ class GenerationMismatch(TelecineError):
 
 
 class QueueFull(TelecineError):
-    """Too many unfinished jobs, in all or of this tenant."""
+    """Too many waiting or queued jobs, in all or of this tenant."""
 
     reason = "QUEUE_FULL"
 

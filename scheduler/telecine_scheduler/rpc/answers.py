@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from google.protobuf.message import DecodeError
+
 from telecine.v1 import job_pb2
 from telecine_scheduler.domain.job import Job, number_of
 from telecine_scheduler.domain.submission import Submission
@@ -18,10 +20,10 @@ class Answers:
     def __init__(self, directory: WorkerDirectory) -> None:
         self._directory = directory
 
-    async def job(self, job: Job, *, full: bool = False, artifacts: bool | None = None) -> job_pb2.Job:
+    async def job(self, job: Job, *, full: bool = False, end: bool | None = None) -> job_pb2.Job:
         """One job; see `job_message`."""
         [reason] = await self._directory.reasons_of([job])
-        return job_message(job, full=full, artifacts=artifacts, blocked_reason=reason)
+        return job_message(job, full=full, end=end, blocked_reason=reason)
 
     async def draft(self, submission: Submission) -> job_pb2.Job:
         """The job that a submission would become."""
@@ -29,15 +31,21 @@ class Answers:
         waits = submission.not_before > number_of(datetime.now(UTC))
         return draft_message(submission, waits=waits, blocked_reason=reasons[submission.job_class])
 
-    async def jobs(self, jobs: Sequence[Job], *, full: bool = False) -> list[job_pb2.Job]:
-        """Several at once."""
+    async def jobs(self, jobs: Sequence[Job]) -> list[job_pb2.Job]:
+        """Several at once, in the basic view."""
         reasons = await self._directory.reasons_of(jobs)
-        return [job_message(job, full=full, blocked_reason=reason) for job, reason in zip(jobs, reasons, strict=True)]
+        return [job_message(job, full=False, blocked_reason=reason) for job, reason in zip(jobs, reasons, strict=True)]
 
-    async def ended(self, jobs: Sequence[Job]) -> list[job_pb2.Job]:
-        """Several in the basic view, those that are final with their artifacts."""
+    async def each(
+        self, jobs: Sequence[Job], *, full: bool = False, ends: bool = False
+    ) -> list[job_pb2.Job | DecodeError]:
+        """The same, each for itself: where what is stored of one cannot be parsed, why. *ends*: final ones with their end."""
         reasons = await self._directory.reasons_of(jobs)
-        return [
-            job_message(job, full=False, artifacts=job.state.final, blocked_reason=reason)
-            for job, reason in zip(jobs, reasons, strict=True)
-        ]
+        messages: list[job_pb2.Job | DecodeError] = []
+        for job, reason in zip(jobs, reasons, strict=True):
+            end = full or (ends and job.state.final)
+            try:
+                messages.append(job_message(job, full=full, end=end, blocked_reason=reason))
+            except DecodeError as error:
+                messages.append(error)
+        return messages

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from telecine.v1 import media_pb2, scheduler_service_pb2
 from telecine_scheduler.domain.errors import (
     GenerationMismatch,
@@ -65,12 +67,19 @@ class Changes:
         """Delete the record of a finished job."""
         self._validation.check(request)
         name = name_of(request.tenant, request.job_id)
+        # The store says OK to a repeat as well, which deletes nothing. A record that cannot be read is there.
+        [there] = await asyncio.gather(self._store.get(name, full=False), return_exceptions=True)
         reply = await self._store.delete(name)
         if reply is DeleteReply.NOT_FOUND:
             raise no_such_job(name)
         if reply is DeleteReply.NOT_FINISHED:
-            raise JobNotFinished(f"job {name} is not finished; cancel it first, and delete it when it has ended")
-        self._metrics.deleted.inc()
+            job = await self._store.get(name, full=False)
+            if job is not None and job.state.final:
+                # It ended in between.
+                return await self.delete_job(request)
+            raise no_such_job(name) if job is None else _not_deleted(job)
+        if there is not None:
+            self._metrics.deleted.inc()
         return pb.DeleteJobResponse()
 
 
@@ -81,6 +90,13 @@ def _not_cancelled(name: JobName, reply: CancelReply, state: JobState | None) ->
         return JobPublishing(f"the files of job {name} are being published just now; it ends within seconds")
     ended = state.public.name
     return JobFinished(f"job {name} is {ended} already; there is nothing to cancel", metadata={"state": ended})
+
+
+def _not_deleted(job: Job) -> JobNotFinished:
+    state = job.state.public.name
+    return JobNotFinished(
+        f"job {job.name} is {state}; cancel it first, and delete it when it has ended", metadata={"state": state}
+    )
 
 
 def _not_retried(job: Job, reply: RetryReply, expected: int) -> TelecineError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from telecine.v1 import scheduler_service_pb2
 from telecine_scheduler.domain.errors import InvalidRequest, Violation
@@ -20,8 +22,8 @@ pb = scheduler_service_pb2
 
 MAX_ITEMS = 500
 MAX_BYTES = 4 * 1024 * 1024
-# So many items are checked before others get their turn.
-TURN = 25
+# Others get their turn after so long.
+TURN_SECONDS = 0.005
 
 
 class Intake:
@@ -56,6 +58,27 @@ class Intake:
         """The answers for jobs that were submitted."""
         jobs = await self._answers.jobs([each.job for each in admitted])
         return [pb.SubmitJobResponse(job=job, duplicate=each.existed) for job, each in zip(jobs, admitted, strict=True)]
+
+    async def each(self, admitted: Sequence[Admitted]) -> list[pb.SubmitJobResponse | DecodeError]:
+        """The same, each for itself: where what is stored of one cannot be parsed, why."""
+        jobs = await self._answers.each([each.job for each in admitted])
+        return [
+            job if isinstance(job, DecodeError) else pb.SubmitJobResponse(job=job, duplicate=each.existed)
+            for job, each in zip(jobs, admitted, strict=True)
+        ]
+
+
+class Turns:
+    """Work in pieces, during which others have to wait."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    async def piece(self) -> None:
+        """Another one is done: let others have their turn where it was long enough."""
+        if time.monotonic() - self._began >= TURN_SECONDS:
+            await asyncio.sleep(0)
+            self._began = time.monotonic()
 
 
 def check_bounds(message: Message, items: int) -> None:

@@ -1,25 +1,21 @@
 """Around every call: its metrics, and its errors.
 
-Errors of the domain become the status the protos promise; anything else becomes INTERNAL with an id that is in the log, so
-that no text of a library leaks to a caller.
+Errors of the domain become the status the protos promise; anything else becomes INTERNAL with an id that is in the log.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from telecine_scheduler.domain.errors import TelecineError
+from telecine_scheduler.rpc.defects import logged
 from telecine_scheduler.rpc.errors import STATUS, masked, to_status
-
-log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _LABELS = ["grpc_type", "grpc_service", "grpc_method"]
@@ -100,11 +96,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             code = "Aborted"
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is becomes INTERNAL, and is logged
             code = "Internal"
-            error_id = uuid.uuid4().hex[:12]
-            log.exception("call failed", error_id=error_id, method=labels[-1], error=type(error).__name__)
-            await context.abort_with_status(masked(error_id))
+            await context.abort_with_status(masked(logged(error, labels[-1])))
         finally:
             self._metrics.handled.labels(*labels, code).inc()
             self._metrics.seconds.labels(*labels).observe(time.monotonic() - began)

@@ -26,8 +26,11 @@ OUTCOMES = {outcome: job_pb2.Attempt.Outcome.Value(f"OUTCOME_{outcome.name}") fo
 DOMAIN_STATES = {value: state for state, value in STATES.items() if state is not JobState.LEASED}
 
 
-def job_message(job: Job, *, full: bool, artifacts: bool | None = None, blocked_reason: str = "") -> job_pb2.Job:
-    """A job as an answer, its spec redacted. *full* is JOB_VIEW_FULL; *artifacts* goes with it unless it is said."""
+def job_message(job: Job, *, full: bool, end: bool | None = None, blocked_reason: str = "") -> job_pb2.Job:
+    """A job as an answer, its spec redacted.
+
+    *full* is JOB_VIEW_FULL; *end* is all of how it ended: artifacts, detections, FFmpeg's log. It goes with *full* unless said.
+    """
     message = job_pb2.Job(
         tenant=job.name.tenant,
         job_id=job.name.job_id,
@@ -43,7 +46,7 @@ def job_message(job: Job, *, full: bool, artifacts: bool | None = None, blocked_
     if job.wait_reason:
         message.wait_reason = WAIT_REASONS[job.wait_reason]
     _set_times(message, job)
-    _set_large(message, job, full=full, artifacts=full if artifacts is None else artifacts)
+    _set_large(message, job, full=full, end=full if end is None else end)
     return message
 
 
@@ -76,7 +79,7 @@ def _set_times(message: job_pb2.Job, job: Job) -> None:
         set_time(message.due_time, job.due)
 
 
-def _set_large(message: job_pb2.Job, job: Job, *, full: bool, artifacts: bool) -> None:
+def _set_large(message: job_pb2.Job, job: Job, *, full: bool, end: bool) -> None:
     if job.progress:
         message.progress.ParseFromString(job.progress)
         set_time(message.progress.update_time, job.progress_time)
@@ -87,10 +90,13 @@ def _set_large(message: job_pb2.Job, job: Job, *, full: bool, artifacts: bool) -
             message.progress.ClearField("remaining_duration")
     if job.failure and job.state in {JobState.FAILED, JobState.WAITING, JobState.QUEUED, JobState.LEASED}:
         message.failure.ParseFromString(job.failure)
+        if not end:
+            message.failure.ClearField("log_tail")
     if job.result:
         message.result.ParseFromString(job.result)
-        if not artifacts:
+        if not end:
             message.result.ClearField("artifacts")
+            message.result.ClearField("detections")
     if full:
         message.spec.CopyFrom(redacted(media_pb2.JobSpec.FromString(job.spec)))
         message.attempts.extend(map(_attempt_message, job.attempts))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from google.protobuf.message import DecodeError
 
 from telecine.v1 import job_pb2, scheduler_service_pb2
 from telecine_scheduler.domain.job import JobName, JobState
@@ -13,6 +15,7 @@ from telecine_scheduler.rpc.job_messages import DOMAIN_STATES, worker_message
 from telecine_scheduler.rpc.names import name_of, tenant_of
 from telecine_scheduler.rpc.page_tokens import binding, not_ours, opened, sealed
 from telecine_scheduler.rpc.validation import Validation
+from telecine_scheduler.service.broken_records import BrokenRecords
 from telecine_scheduler.service.directory import WorkerDirectory
 from telecine_scheduler.service.watching import no_such_job
 from telecine_scheduler.store.job_store import JobStore
@@ -28,8 +31,16 @@ MAX_PAGE_BYTES = 2 * 1024 * 1024
 class Queries:
     """Converts, reads, converts."""
 
-    def __init__(self, store: JobStore, directory: WorkerDirectory, answers: Answers, validation: Validation) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        directory: WorkerDirectory,
+        answers: Answers,
+        validation: Validation,
+        broken: BrokenRecords,
+    ) -> None:
         self._store = store
+        self._broken = broken
         self._directory = directory
         self._answers = answers
         self._validation = validation
@@ -65,14 +76,21 @@ class Queries:
     async def _page(
         self, names: Sequence[JobName], states: set[JobState], *, full: bool
     ) -> tuple[list[job_pb2.Job], int | None]:
-        """The jobs that are still there and in one of *states*; where they get too large, the number to go on before."""
+        """The jobs that are still there and in one of *states*; where they get too large, the number to go on before.
+
+        A record that cannot be read is left out, so that the others can still be listed.
+        """
         page: list[job_pb2.Job] = []
         size = 0
         rest = iter(names)
         while chunk := list(itertools.islice(rest, CHUNK)):
-            found = await asyncio.gather(*(self._store.get(name, full=full) for name in chunk))
-            jobs = [job for job in found if job is not None and (not states or job.state.public in states)]
-            for job, message in zip(jobs, await self._answers.jobs(jobs, full=full), strict=True):
+            reads = (self._store.get(name, full=full) for name in chunk)
+            found = self._broken.readable(chunk, await asyncio.gather(*reads, return_exceptions=True))
+            jobs = [job for job in found.values() if job is not None and (not states or job.state.public in states)]
+            for job, message in zip(jobs, await self._answers.each(jobs, full=full), strict=True):
+                if isinstance(message, DecodeError):
+                    self._broken.met(job.name, message)
+                    continue
                 page.append(message)
                 size += message.ByteSize()
                 if size >= MAX_PAGE_BYTES and job.name != names[-1]:
@@ -101,11 +119,22 @@ class Queries:
         self._validation.check(request)
         bound_to, size = binding("workers"), request.page_size or DEFAULT_PAGE
         after = opened("page_token", request.page_token, bound_to) if request.page_token else ""
-        workers = await self._store.workers(after, size)
+        found = await self._store.workers(after, size)
+        workers = list(_fitting(map(worker_message, found)))
+        more = len(found) == size or len(workers) < len(found)
         return pb.ListWorkersResponse(
-            workers=map(worker_message, workers),
-            next_page_token=sealed(workers[-1].worker_id, bound_to) if len(workers) == size else "",
+            workers=workers, next_page_token=sealed(workers[-1].worker_id, bound_to) if more else ""
         )
+
+
+def _fitting(workers: Iterable[pb.Worker]) -> Iterator[pb.Worker]:
+    """As many as a page holds, and one at least."""
+    size = 0
+    for worker in workers:
+        yield worker
+        size += worker.ByteSize()
+        if size >= MAX_PAGE_BYTES:
+            return
 
 
 def _number(field: str, token: str, bound_to: str) -> int | None:

@@ -9,7 +9,7 @@ without: encoder/<name>. All filters of the allow-list are FFmpeg's own, so no f
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from telecine.v1 import media_pb2
 
@@ -25,7 +25,16 @@ LIBRARY_ENCODERS = frozenset(
         "libopus", "libmp3lame", "libvorbis",
     }
 )  # fmt: skip
+# What FFmpeg, 5.1 as well as 9.0, encodes with where raw arguments do not say. Only libraries: a build that is without one
+# makes something else, or fails.
+DEFAULT_VIDEO_ENCODERS: Mapping[str, str] = {
+    "mp4": "libx264", "mov": "libx264", "mkv": "libx264", "m4a": "libx264", "webm": "libvpx-vp9", "webp": "libwebp",
+}  # fmt: skip
+DEFAULT_AUDIO_ENCODERS: Mapping[str, str] = {
+    "mkv": "libvorbis", "ogg": "libvorbis", "webm": "libopus", "opus": "libopus", "mp3": "libmp3lame",
+}  # fmt: skip
 _CODEC_OPTIONS = frozenset({"-c", "-codec", "-vcodec", "-acodec", "-scodec"})
+_FLAGS = frozenset({"-an", "-vn", "-sn", "-dn", "-shortest"})
 
 
 def requirements_of(spec: media_pb2.JobSpec) -> frozenset[str]:
@@ -45,6 +54,7 @@ def _encoders(task: media_pb2.Task) -> Iterator[str]:
                 yield "libwebp"
         case "ffmpeg":
             yield from _named(task.ffmpeg.args)
+            yield from _chosen(task.ffmpeg.args, frozenset(task.ffmpeg.outputs))
 
 
 def _known(encoders: Mapping[str, str], codec: str) -> Iterator[str]:
@@ -57,3 +67,42 @@ def _named(args: Sequence[str]) -> Iterator[str]:
     for option, value in itertools.pairwise(args):
         if option.partition(":")[0] in _CODEC_OPTIONS and value in LIBRARY_ENCODERS:
             yield value
+
+
+def _chosen(args: Sequence[str], outputs: Set[str]) -> Iterator[str]:
+    """The libraries' encoders that FFmpeg chooses by the extension, where nothing else is said of an output."""
+    options: list[tuple[str, str]] = []
+    words = iter(args)
+    for word in words:
+        if word in outputs:
+            yield from _defaults(word.rpartition(".")[2].lower(), options)
+            options = []
+        elif word == "-i":
+            next(words, "")
+            options = []
+        else:
+            options.append((word, "" if word in _FLAGS else next(words, "")))
+
+
+def _defaults(extension: str, options: Sequence[tuple[str, str]]) -> Iterator[str]:
+    for kind, encoders in (("v", DEFAULT_VIDEO_ENCODERS), ("a", DEFAULT_AUDIO_ENCODERS)):
+        if extension in encoders and _is_open(kind, options):
+            yield encoders[extension]
+
+
+def _is_open(kind: str, options: Sequence[tuple[str, str]]) -> bool:
+    """Whether there may be a stream of *kind* (v, a) in the output, for which no encoder is named."""
+    names = {
+        f"-{kind}codec",
+        *(f"{option}{of}" for option in ("-c", "-codec") for of in ("", f":{kind}", f":{kind}:0")),
+    }
+    if any(option == f"-{kind}n" or option in names for option, _ in options):
+        return False
+    maps = [value for option, value in options if option == "-map" and not value.startswith("-")]
+    return not maps or any(_may_map(kind, value) for value in maps)
+
+
+def _may_map(kind: str, value: str) -> bool:
+    """0 and 0:1 may be of any kind; 0:v, 0:a:1 and 0:s? say theirs."""
+    _, _, of = value.rstrip("?").partition(":")
+    return of.partition(":")[0] == kind or not of or of.isdigit()

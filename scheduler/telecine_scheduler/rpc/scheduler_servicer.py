@@ -36,6 +36,11 @@ class SchedulerServicer(scheduler_service_pb2_grpc.SchedulerServiceServicer):
         self._queries = queries
         self._watch_calls = watch_calls
 
+    def stop(self) -> None:
+        """End the open streams: this scheduler stops."""
+        self._watch_calls.stop()
+        self._submission_stream.stop()
+
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
         """Accept a job."""
         return await self._submissions.submit_job(request)

@@ -28,6 +28,9 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # Callers may stand behind proxies that add headers of their own.
+    ("grpc.max_metadata_size", 32 * 1024),
+    ("grpc.absolute_max_metadata_size", 64 * 1024),
     ("grpc.max_concurrent_streams", 10_000),
     ("grpc.so_reuseport", 0),
 )

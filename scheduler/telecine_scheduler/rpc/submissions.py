@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from telecine.v1 import scheduler_service_pb2
 from telecine_scheduler.domain.errors import InvalidRequest, NotSupported, TelecineError, Violation
+from telecine_scheduler.domain.submission import Submission
 from telecine_scheduler.metrics import SchedulerMetrics
-from telecine_scheduler.rpc.intake import TURN, Intake, check_bounds
+from telecine_scheduler.rpc.intake import Intake, Turns, check_bounds
 from telecine_scheduler.rpc.names import tenant_of
 from telecine_scheduler.rpc.validation import unsupported
 from telecine_scheduler.service.submission import BatchErrors
 
 pb = scheduler_service_pb2
 
-# How many bad items of a batch a message names; the fields of violations have them all.
+# How many bad items of a batch a message names, and how many the metadata.
 MOST_NAMED = 5
+MOST_PLACES = 100
+# Of a batch; an answer has room for fewer.
+MOST_VIOLATIONS = 100
 
 
 class Submissions:
@@ -28,77 +33,100 @@ class Submissions:
 
     async def submit_job(self, request: pb.SubmitJobRequest) -> pb.SubmitJobResponse:
         """Accept a job."""
+        if request.validate_only:
+            return await self._would(request)
         with self._metrics.refusals():
             submission = self._intake.checked(request)
-            if request.validate_only:
-                try:
-                    [response] = await self._intake.would([submission])
-                except BatchErrors as refused:
-                    raise refused.errors[0] from refused
-                return response
             admitted = await self._intake.submitting.submit(submission)
         self._metrics.count_submitted("unary", existed=admitted.existed)
         [response] = await self._intake.responses([admitted])
         return response
 
+    async def _would(self, request: pb.SubmitJobRequest) -> pb.SubmitJobResponse:
+        submission = self._intake.checked(request)
+        try:
+            [response] = await self._intake.would([submission])
+        except BatchErrors as refused:
+            raise refused.errors[0] from refused
+        return response
+
     async def batch_submit_jobs(self, request: pb.BatchSubmitJobsRequest) -> pb.BatchSubmitJobsResponse:
         """Accept jobs, all or none."""
-        intake = self._intake
-        with self._metrics.refusals():
-            await self._check(request)
-            submissions = [intake.converted(each) for each in request.requests]
-            try:
-                if request.requests[0].validate_only:
-                    return pb.BatchSubmitJobsResponse(responses=await intake.would(submissions))
-                admitted = await intake.submitting.submit_all(submissions)
-            except BatchErrors as refused:
-                raise _as_one(refused.errors) from refused
+        check_bounds(request, len(request.requests))
+        if any(each.validate_only for each in request.requests):
+            return await self._would_all(request)
+        try:
+            with self._metrics.refusals(len(request.requests)):
+                submissions = await self._checked(request)
+                admitted = await self._intake.submitting.submit_all(submissions)
+        except BatchErrors as refused:
+            for error in refused.errors.values():
+                self._metrics.submissions_refused.labels(error.reason).inc()
+            raise _as_one(refused.errors) from refused
         for each in admitted:
             self._metrics.count_submitted("batch", existed=each.existed)
-        return pb.BatchSubmitJobsResponse(responses=await intake.responses(admitted))
+        return pb.BatchSubmitJobsResponse(responses=await self._intake.responses(admitted))
 
-    async def _check(self, request: pb.BatchSubmitJobsRequest) -> None:
-        """Raises InvalidRequest with every violation of every item, then NotSupported."""
-        check_bounds(request, len(request.requests))
-        violations = list(_unlike(request.requests))
-        missing: dict[int, str] = {}
+    async def _would_all(self, request: pb.BatchSubmitJobsRequest) -> pb.BatchSubmitJobsResponse:
+        try:
+            return pb.BatchSubmitJobsResponse(responses=await self._intake.would(await self._checked(request)))
+        except BatchErrors as refused:
+            raise _as_one(refused.errors) from refused
+
+    async def _checked(self, request: pb.BatchSubmitJobsRequest) -> list[Submission]:
+        """The submissions of a batch. Raises BatchErrors with what is wrong with its items, as far as it was looked for."""
+        errors: dict[int, TelecineError] = {}
+        unlike, turns = defaultdict[int, list[Violation]](list), Turns()
+        for place, violation in _unlike(request.requests):
+            unlike[place].append(violation)
+        count = 0
         for place, item in enumerate(request.requests):
-            if place % TURN == TURN - 1:
-                await asyncio.sleep(0)
-            found = self._intake.validation.submission_violations(item)
-            violations += [
-                Violation(field=f"requests[{place}].{each.field}", description=each.description) for each in found
-            ]
-            if not found and (word := unsupported(item.spec)):
-                missing[place] = word
-        if violations:
-            raise InvalidRequest(violations)
-        if missing:
-            raise NotSupported(_listed(missing))
+            await turns.piece()
+            found = unlike[place] + self._intake.validation.submission_violations(item)
+            count += len(found)
+            if found:
+                errors[place] = InvalidRequest(found)
+            elif word := unsupported(item.spec):
+                errors[place] = NotSupported(word)
+            if count >= MOST_VIOLATIONS:
+                break
+        if errors:
+            raise BatchErrors(errors)
+        submissions = []
+        for item in request.requests:
+            await turns.piece()
+            submissions.append(self._intake.converted(item))
+        return submissions
 
 
-def _unlike(requests: Sequence[pb.SubmitJobRequest]) -> Iterator[Violation]:
-    """What does not go together in one batch."""
+def _unlike(requests: Sequence[pb.SubmitJobRequest]) -> Iterator[tuple[int, Violation]]:
+    """What does not go together in one batch, by place."""
     first, places = requests[0], dict[str, int]()
     for place, request in enumerate(requests):
-        field = f"requests[{place}]"
         if tenant_of(request.tenant) != tenant_of(first.tenant):
-            yield Violation(field=f"{field}.tenant", description="is another than that of requests[0]; a batch has one")
+            yield place, Violation(field="tenant", description="is another than that of requests[0]; a batch has one")
         if request.validate_only != first.validate_only:
-            yield Violation(field=f"{field}.validate_only", description="must be the same in all of a batch")
+            yield place, Violation(field="validate_only", description="must be the same in all of a batch")
         if request.job_id and places.setdefault(request.job_id, place) != place:
-            yield Violation(
-                field=f"{field}.job_id", description=f"stands at requests[{places[request.job_id]}] already"
-            )
+            there = places[request.job_id]
+            yield place, Violation(field="job_id", description=f"stands at requests[{there}] already")
 
 
 def _as_one(errors: Mapping[int, TelecineError]) -> TelecineError:
-    """One error for all bad items: of those that waiting does not help, the first, else the first of all."""
+    """One error for all bad items: their violations, else NotSupported, else that of the first that waiting does not help."""
+    violations = [
+        Violation(field=f"requests[{place}].{each.field}", description=each.description)
+        for place, error in errors.items()
+        if isinstance(error, InvalidRequest)
+        for each in error.violations
+    ]
+    if violations:
+        return InvalidRequest(violations)
     chosen = min(errors, key=lambda place: (errors[place].retry_after is not None, place))
     error = errors[chosen]
     return type(error)(
         _listed({place: each.message for place, each in errors.items()}),
-        metadata={**error.metadata, "requests": ",".join(map(str, errors))},
+        metadata={**error.metadata, "requests": ",".join(map(str, itertools.islice(errors, MOST_PLACES)))},
         retry_after=error.retry_after,
     )
 

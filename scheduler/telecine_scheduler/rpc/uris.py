@@ -38,17 +38,21 @@ def uri_violations(spec: media_pb2.JobSpec) -> Iterator[Violation]:
 def _uri(field: str, uri: str) -> Iterator[Violation]:
     try:
         parts = urlsplit(uri)
-        path = unquote(parts.path, errors="strict")
     except ValueError:
-        yield Violation(field=field, description="is no valid URI, or its path is not UTF-8")
+        yield Violation(field=field, description="is no valid URI")
         return
     if parts.scheme == "file":
-        yield from _file(field, parts, path)
+        yield from _file(field, parts)
     elif parts.scheme in HTTP:
         yield from (Violation(field=field, description=text) for text in _http(uri, parts))
 
 
-def _file(field: str, parts: SplitResult, path: str) -> Iterator[Violation]:
+def _file(field: str, parts: SplitResult) -> Iterator[Violation]:
+    try:
+        path = unquote(parts.path, errors="strict")
+    except ValueError:
+        yield Violation(field=field, description="is no valid URI: its path is not UTF-8")
+        return
     if parts.query or parts.fragment:
         yield Violation(field=field, description="a file:// URI has no query or fragment; write ? as %3F and # as %23")
     elif "\0" in path or ".." in path.split("/"):

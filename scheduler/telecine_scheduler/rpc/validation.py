@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar, cast
+import itertools
+from collections.abc import Iterator
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import protovalidate
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-from google.protobuf.unknown_fields import UnknownFieldSet
 
 from telecine.v1 import media_pb2, scheduler_service_pb2
 from telecine_scheduler.domain.errors import InvalidRequest, NotSupported, Violation
 from telecine_scheduler.rpc.task_rules import TASK_KINDS, task_violations
 from telecine_scheduler.rpc.time_limits import limit_violations
 from telecine_scheduler.rpc.uris import HTTP, uri_violations
+from telecine_scheduler.rpc.walks import bad_times, has_unknown_fields, overfull, unknown_fields
 
 MAX_SPEC_BYTES = 64 * 1024
-# Options of the contract that this version does not carry out; refused, so that none of them silently does nothing.
-_LATER = (
-    "task.transcode.filters", "task.transcode.audio.loudness", "task.transcode.video.tone_map_to_sdr",
-)  # fmt: skip
+# Nobody mends more at a time, and an answer has no room for more.
+MOST_VIOLATIONS = 50
+# Options of the contract that this version does not carry out, by kind of task; refused, so that none silently does nothing.
+_LATER = {"transcode": ("filters", "audio.loudness", "video.tone_map_to_sdr")}
 
 M = TypeVar("M", bound=Message)
 
@@ -34,12 +33,16 @@ class Validation:
         self._validator = protovalidate.Validator()
 
     def violations(self, message: Message) -> list[Violation]:
-        """Where *message* breaks the rules of its .proto."""
-        found = self._validator.collect_violations(message)
-        return [Violation(field=_path(v.proto.field), description=v.proto.message) for v in found]
+        """Where *message* breaks the rules of its .proto. Where there is too much of something, only that."""
+        if not self._validator.collect_violations(message, fail_fast=True):
+            return []
+        return _first(overfull("", message)) or [
+            Violation(field=_path(v.proto.field), description=v.proto.message)
+            for v in self._validator.collect_violations(message)
+        ]
 
     def check(self, message: M) -> M:
-        """The message itself; InvalidRequest lists every broken rule."""
+        """The message itself. Raises InvalidRequest with the rules it breaks."""
         violations = self.violations(message)
         if violations:
             raise InvalidRequest(violations)
@@ -51,7 +54,12 @@ class Validation:
         size = spec.ByteSize()
         if size > MAX_SPEC_BYTES:
             return [Violation(field="spec", description=f"has {size} bytes; at most {MAX_SPEC_BYTES} are allowed")]
-        found = [*self.violations(request), *_unknown_fields("spec", spec), *_times("spec", spec)]
+        found = self.violations(request)
+        if found and _first(overfull("spec", spec)):
+            return found
+        if has_unknown_fields(spec):
+            found += _first(unknown_fields("spec", spec))
+        found += bad_times("spec", spec)
         # Of one field the first word counts: what looks further would only say the same in another way.
         fields = {violation.field for violation in found}
         further = [*task_violations(spec), *uri_violations(spec)]
@@ -60,7 +68,7 @@ class Validation:
         return found + [violation for violation in further if violation.field not in fields]
 
     def check_submission(self, request: scheduler_service_pb2.SubmitJobRequest) -> None:
-        """Raises InvalidRequest with every violation, then NotSupported."""
+        """Raises InvalidRequest with what is wrong, then NotSupported."""
         violations = self.submission_violations(request)
         if violations:
             raise InvalidRequest(violations)
@@ -74,14 +82,18 @@ def unsupported(spec: media_pb2.JobSpec) -> str:
     kind = spec.task.WhichOneof("kind")
     if kind not in TASK_KINDS:
         return f"the task kind {kind} is not there yet; there are {', '.join(sorted(TASK_KINDS))}"
-    for dotted in _LATER:
-        if _is_set(spec, dotted):
-            return f"spec.{dotted} is not there yet; leave it out"
+    for dotted in _LATER.get(kind, ()):
+        if _is_set(getattr(spec.task, kind), dotted):
+            return f"spec.task.{kind}.{dotted} is not there yet; leave it out"
     inputs = {urlsplit(source.uri).scheme for source in spec.inputs.values()}
     for scheme in sorted(inputs - HTTP | {urlsplit(spec.output.uri).scheme}):
         if scheme not in {"", "file"}:
             return f"{scheme}:// is not there yet; there are file:// and, for inputs, http:// and https://"
     return ""
+
+
+def _first(violations: Iterator[Violation]) -> list[Violation]:
+    return list(itertools.islice(violations, MOST_VIOLATIONS))
 
 
 def _path(field: object) -> str:
@@ -94,41 +106,6 @@ def _path(field: object) -> str:
             value = f'"{subscript.value}"' if isinstance(subscript.value, str) else subscript.value
             text += f"[{value}]"
     return text
-
-
-def _unknown_fields(path: str, message: Message) -> Iterator[Violation]:
-    # The stubs do not know that it can be iterated.
-    for field in cast("Iterable[Any]", UnknownFieldSet(message)):
-        yield Violation(field=path, description=f"has an unknown field with the number {field.field_number}; remove it")
-    for name, value in _within(path, message):
-        yield from _unknown_fields(name, value)
-
-
-def _times(path: str, message: Message) -> Iterator[Violation]:
-    """Durations and timestamps that are none: parts of unlike sign, or out of range."""
-    for name, value in _within(path, message):
-        if isinstance(value, Duration | Timestamp):
-            try:
-                value.ToJsonString()
-            except ValueError as error:
-                yield Violation(field=name, description=f"is no valid {type(value).__name__}: {error}")
-        else:
-            yield from _times(name, value)
-
-
-def _within(path: str, message: Message) -> Iterator[tuple[str, Message]]:
-    """The messages right below one, with their paths: in fields, lists and maps."""
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is None:
-            continue
-        name = f"{path}.{descriptor.name}"
-        if isinstance(value, Message):
-            yield name, value
-        elif descriptor.message_type.GetOptions().map_entry:
-            if descriptor.message_type.fields_by_name["value"].message_type is not None:
-                yield from ((f'{name}["{key}"]', value[key]) for key in value)
-        else:
-            yield from ((f"{name}[{index}]", item) for index, item in enumerate(value))
 
 
 def _is_set(message: Message, dotted: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from telecine.v1 import job_pb2, scheduler_service_pb2
 from telecine_scheduler.domain.errors import InvalidRequest, Violation
@@ -16,23 +17,40 @@ from telecine_scheduler.rpc.errors import to_message
 from telecine_scheduler.rpc.names import name_of, tenant_of
 from telecine_scheduler.rpc.page_tokens import binding, not_ours, opened, sealed
 from telecine_scheduler.rpc.validation import Validation
-from telecine_scheduler.service.watch_set import MOST_ADDED, BadPosition, Batch, Filter, WatchSet, WatchSets
-from telecine_scheduler.service.watching import Watching
+from telecine_scheduler.service.broken_records import BrokenRecords
+from telecine_scheduler.service.watch_set import MOST_ADDED, BadPosition, Batch, Filter, WatchSet
+from telecine_scheduler.service.watch_sets import WatchSets
+from telecine_scheduler.service.watching import Watching, stopping
 
 pb = scheduler_service_pb2
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_RESPONSE_BYTES = 1024 * 1024
+# For the first message of a stream.
+START_SECONDS = 10.0
 
 
 class WatchCalls:
     """Converts, follows, converts."""
 
-    def __init__(self, watching: Watching, watch_sets: WatchSets, answers: Answers, validation: Validation) -> None:
+    def __init__(
+        self, watching: Watching, watch_sets: WatchSets, answers: Answers, validation: Validation, broken: BrokenRecords
+    ) -> None:
+        self._broken = broken
+        # Of streams that have not begun.
+        self._patience: set[asyncio.Timeout] = set()
         self._watching = watching
         self._watch_sets = watch_sets
         self._answers = answers
         self._validation = validation
+
+    def stop(self) -> None:
+        """This scheduler stops: end every stream as UNAVAILABLE, those that wait for their first message as well."""
+        self._watching.stop()
+        self._watch_sets.stop()
+        now = asyncio.get_running_loop().time()
+        for patience in self._patience:
+            patience.reschedule(now)
 
     async def watch_job(
         self, request: pb.WatchJobRequest, context: Context
@@ -48,9 +66,7 @@ class WatchCalls:
             self._watching.watch(name, request.after_revision, always_full=always_full)
         ) as snapshots:
             async for job in snapshots:
-                yield pb.WatchJobResponse(
-                    job=await self._answers.job(job, full=full, artifacts=full or job.state.final)
-                )
+                yield pb.WatchJobResponse(job=await self._answers.job(job, full=full, end=full or job.state.final))
                 full = always_full
 
     async def watch_jobs(
@@ -78,11 +94,31 @@ class WatchCalls:
                 await asyncio.gather(reading, return_exceptions=True)
 
     async def _start(self, requests: AsyncIterator[pb.WatchJobsRequest]) -> pb.WatchJobsRequest.Start:
-        first = await anext(aiter(requests), None)
+        first = await self._first(requests)
         if first is None or not first.HasField("start"):
-            raise InvalidRequest([Violation(field="start", description="must be the first message of the stream")])
+            description = f"must be the first message of the stream, and come within {START_SECONDS:g} s"
+            raise InvalidRequest([Violation(field="start", description=description)])
         self._validation.check(first)
+        if first.start.all and first.start.labels:
+            description = "go with `all` unset: either all jobs are followed, or those with the labels"
+            raise InvalidRequest([Violation(field="start.labels", description=description)])
         return first.start
+
+    async def _first(self, requests: AsyncIterator[pb.WatchJobsRequest]) -> pb.WatchJobsRequest | None:
+        """None where it does not come. Raises StoreUnavailable where this scheduler stops."""
+        if self._watching.stopped:
+            raise stopping()
+        patience = asyncio.timeout(START_SECONDS)
+        try:
+            async with patience:
+                self._patience.add(patience)
+                return await anext(aiter(requests), None)
+        except TimeoutError:
+            if self._watching.stopped:
+                raise stopping() from None
+            return None
+        finally:
+            self._patience.discard(patience)
 
     async def _read(self, requests: AsyncIterator[pb.WatchJobsRequest], watch_set: WatchSet) -> None:
         async for request in requests:
@@ -104,7 +140,12 @@ class WatchCalls:
 
     async def _responses(self, batch: Batch, bound_to: str) -> list[pb.WatchJobsResponse]:
         """One response, or as many as keep each within its size; only the last resumes after the whole batch."""
-        jobs = await self._answers.ended(batch.jobs)
+        jobs: list[job_pb2.Job] = []
+        for job, message in zip(batch.jobs, await self._answers.each(batch.jobs, ends=True), strict=True):
+            if isinstance(message, DecodeError):
+                self._broken.met(job.name, message)
+            else:
+                jobs.append(message)
         groups = list(_by_size(jobs)) or [[]]
         before = sealed(batch.before, bound_to)
         responses = [pb.WatchJobsResponse(jobs=group, resume_token=before) for group in groups]

@@ -12,7 +12,7 @@ from telecine_scheduler.domain.errors import StoreUnavailable
 from telecine_scheduler.metrics import SchedulerMetrics
 from telecine_scheduler.service.directory import WorkerDirectory
 from telecine_scheduler.service.leasing import Leasing
-from telecine_scheduler.service.watch_set import WatchSets
+from telecine_scheduler.service.watch_sets import WatchSets
 from telecine_scheduler.service.watching import Watching
 from telecine_scheduler.store.feed import Feed
 from telecine_scheduler.store.job_store import JobStore

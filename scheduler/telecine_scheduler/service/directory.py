@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from telecine_scheduler.domain.errors import StoreUnavailable
 from telecine_scheduler.domain.job import Job, JobState
 from telecine_scheduler.domain.submission import JobClass
 from telecine_scheduler.domain.worker import WorkerRecord
@@ -39,7 +40,7 @@ class WorkerDirectory:
         self._abilities: Collection[Ability] = ()
         self._reasons: dict[JobClass, str] = {}
         self._read_at = float("-inf")
-        self._freshening = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     async def beat(self) -> None:
         """Wait two seconds, or until a worker comes, goes or begins to drain; report the workers here; read all."""
@@ -64,21 +65,33 @@ class WorkerDirectory:
         self._read_at = asyncio.get_running_loop().time()
 
     async def freshen(self) -> None:
-        """Read, unless what is known is fresh; once for all who ask at the same time."""
-        async with self._freshening:
-            if asyncio.get_running_loop().time() - self._read_at >= FRESH_SECONDS:
-                await self._read()
+        """Read, unless what is known is fresh: once for all who ask at the same time, with one result or error for all."""
+        if asyncio.get_running_loop().time() - self._read_at < FRESH_SECONDS:
+            return
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read(), name="directory")
+            # Whoever asked may have gone by the time it fails.
+            self._reading.add_done_callback(_look_at)
+        await asyncio.shield(self._reading)
 
     async def blocked_reasons(self, classes: Collection[JobClass]) -> Mapping[JobClass, str]:
-        """Why no worker could run jobs of each class, in words; empty where one could. Raises StoreUnavailable."""
+        """Why no worker could run jobs of each class, in words; empty where one could, and where nothing is known.
+
+        A hint: while the store is away it is of what was known before, so that no call fails for it.
+        """
         if any(self._reason(each) for each in classes):
-            await self.freshen()
-        return {each: self._reason(each) for each in classes}
+            with contextlib.suppress(StoreUnavailable):
+                await self.freshen()
+        known = self._read_at > float("-inf")
+        return {each: self._reason(each) if known else "" for each in classes}
 
     async def reasons_of(self, jobs: Sequence[Job]) -> list[str]:
         """The same for each of these jobs; empty for those that are not ready."""
         ids = {job.class_id for job in jobs if job.state is JobState.QUEUED}
-        classes = await self._leasing.classes_with(ids)
+        try:
+            classes = await self._leasing.classes_with(ids)
+        except StoreUnavailable:
+            return [""] * len(jobs)
         reasons = await self.blocked_reasons(classes.values())
         return [reasons[classes[job.class_id]] if job.class_id in classes else "" for job in jobs]
 
@@ -95,3 +108,8 @@ class WorkerDirectory:
         """Of the workers that serve *queue* (empty: any) and do not drain."""
         taking = [w for w in self.workers if not w.draining and (not queue or queue in w.offer.queues)]
         return Slots(workers=len(taking), slots=sum(w.offer.slots for w in taking), busy=sum(w.busy for w in taking))
+
+
+def _look_at(reading: asyncio.Task[None]) -> None:
+    if not reading.cancelled():
+        reading.exception()

@@ -72,6 +72,7 @@ class WorkerStream:
         if draining != self.draining:
             self.draining = draining
             self._leasing.news.set()
+        self._leasing.note(self)
         self.want()
 
     def want(self) -> None:
@@ -82,6 +83,7 @@ class WorkerStream:
     def promise(self, units: int) -> None:
         """A submit that is about to be sent counts on this worker. `want` has to follow when it was."""
         self._promised += units
+        self._leasing.note(self)
 
     async def run(self) -> None:
         """Dispatch whenever there is credit and perhaps work, one request at a time, until cancelled or fenced."""
@@ -104,14 +106,16 @@ class WorkerStream:
         after_submit, self._promised = self._promised > 0, 0
         classes = self._leasing.classes_of(self.offer)
         free = self.free
-        if not free or not classes:
+        self._asking = bool(free and classes)
+        self._leasing.note(self)
+        if not self._asking:
             return False
-        self._asking = True
         try:
             grants = await self._leasing.store.dispatch(self.id, free=free, classes=classes, after_submit=after_submit)
+            self._granted += sum(grant.units for grant in grants)
         finally:
             self._asking = False
-        self._granted += sum(grant.units for grant in grants)
+            self._leasing.note(self)
         if grants:
             self._on_grants(grants)
         return bool(grants)
@@ -126,6 +130,8 @@ class Leasing:
         self._wake_ups = wake_ups
         self._metrics = metrics
         self._streams: dict[str, WorkerStream] = {}
+        # Of these, the ones with units that nobody counts on, so that a submit does not look at all the busy ones.
+        self._idle: dict[WorkerStream, None] = {}
         self._ended: deque[float] = deque()
         # Ends of streams that the store has not heard of yet.
         self._untold: list[tuple[StreamId, bool]] = []
@@ -167,7 +173,17 @@ class Leasing:
         if old and old.session_id == new.session_id and old.epoch > new.epoch:
             return
         self._streams[new.worker_id] = stream
+        if there is not None:
+            self._idle.pop(there, None)
+        self.note(stream)
         self.news.set()
+
+    def note(self, stream: WorkerStream) -> None:
+        """What is free of a stream may have changed."""
+        if stream.unpromised > 0 and self._streams.get(stream.id.worker_id) is stream:
+            self._idle[stream] = None
+        else:
+            self._idle.pop(stream, None)
 
     async def close(self, stream: WorkerStream, *, clean: bool) -> None:
         """A stream ended, or may never have begun.
@@ -179,6 +195,7 @@ class Leasing:
         connected = len(self._streams)
         if self._streams.get(worker_id) is stream:
             del self._streams[worker_id]
+            self._idle.pop(stream, None)
             self.news.set()
         shorten = not clean and not self.draining and not self._mass_ending(connected)
         self._untold.append((stream.id, shorten))
@@ -227,7 +244,7 @@ class Leasing:
         """A worker here with room for a job of this class that no other submit counts on, where the class is known here."""
         if self._classes.id_of(job_class) is None:
             return None
-        fitting = (s for s in self._streams.values() if s.unpromised >= job_class.units and s.serves(job_class))
+        fitting = (s for s in self._idle if s.unpromised >= job_class.units and s.serves(job_class))
         return next(fitting, None)
 
     async def listen(self) -> None:

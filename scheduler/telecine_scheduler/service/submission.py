@@ -44,12 +44,12 @@ class Submitting:
     async def submit(self, submission: Submission) -> Admitted:
         """Raises JobExists where the job was there with another spec, and what the store refuses."""
         [admitted] = await self.submit_each([submission])
-        if isinstance(admitted, TelecineError):
+        if isinstance(admitted, Exception):
             raise admitted
         return admitted
 
-    async def submit_each(self, submissions: Sequence[Submission]) -> list[Admitted | TelecineError]:
-        """Each for itself, in this order: the job, or why there is none. Whatever is no refusal is raised."""
+    async def submit_each(self, submissions: Sequence[Submission]) -> list[Admitted | Exception]:
+        """Each for itself, in this order: the job, or why there is none. What is no TelecineError is a defect."""
         idle: list[WorkerStream] = []
         sent = [self._send(submission, idle) for submission in submissions]
         for stream in idle:
@@ -67,50 +67,51 @@ class Submitting:
             idle.append(stream)
         return asyncio.ensure_future(self._store.submit(submission, dispatches=stream is not None))
 
-    def _admitted(self, submission: Submission, answer: tuple[Job, bool] | BaseException) -> Admitted | TelecineError:
-        if isinstance(answer, TelecineError):
+    def _admitted(self, submission: Submission, answer: tuple[Job, bool] | BaseException) -> Admitted | Exception:
+        if isinstance(answer, Exception):
             return answer
         if isinstance(answer, BaseException):
             raise answer
         job, existed = answer
-        return self._differing(submission, job) or Admitted(job=job, existed=existed)
+        try:
+            return self._differing(submission, job) or Admitted(job=job, existed=existed)
+        except Exception as error:  # noqa: BLE001 - a stored spec that cannot be compared concerns this job alone
+            return error
 
     async def submit_all(self, submissions: Sequence[Submission]) -> list[Admitted]:
         """All or none. Raises BatchErrors."""
         while True:
             try:
-                answers = await asyncio.shield(asyncio.ensure_future(self._store.submit_all(submissions)))
+                answers = await self._store.submit_all(submissions)
             except BatchRefused as refused:
-                submissions = self._equalled(submissions, refused)
+                submissions = await self._equalled(submissions, refused)
                 continue
             return [Admitted(job=job, existed=existed) for job, existed in answers]
 
     async def check(self, submissions: Sequence[Submission]) -> list[Job | None]:
         """The jobs that have these ids already, with equal specs. Raises BatchErrors where submitting would be refused."""
-        jobs = await asyncio.gather(*(self._store.get(submission.name, full=True) for submission in submissions))
-        errors = {
-            index: another
-            for index, (submission, job) in enumerate(zip(submissions, jobs, strict=True))
-            if job is not None and (another := self._differing(submission, job)) is not None
-        }
-        if errors:
-            raise BatchErrors(errors)
-        return jobs
+        while True:
+            try:
+                return await self._store.check(submissions)
+            except BatchRefused as refused:
+                submissions = await self._equalled(submissions, refused)
 
-    def _equalled(self, submissions: Sequence[Submission], refused: BatchRefused) -> Sequence[Submission]:
+    async def _equalled(self, submissions: Sequence[Submission], refused: BatchRefused) -> Sequence[Submission]:
         """The same with the digests of jobs that exist with an equal spec. Raises BatchErrors where there is another reason."""
-        errors = dict(refused.errors)
-        for index, job in refused.existing.items():
+        errors, equalled = dict(refused.errors), list(submissions)
+        names = [submissions[index].name for index in refused.existing]
+        jobs = await asyncio.gather(*(self._store.get(name, full=True) for name in names))
+        for index, job in zip(refused.existing, jobs, strict=True):
+            if job is None:
+                # Deleted meanwhile: asked again as it is.
+                continue
             another = self._differing(submissions[index], job)
             if another:
                 errors[index] = another
+            equalled[index] = replace(submissions[index], digest=job.digest)
         if errors:
             raise BatchErrors(dict(sorted(errors.items()))) from refused
-        existing = refused.existing
-        return [
-            replace(submission, digest=existing[index].digest) if index in existing else submission
-            for index, submission in enumerate(submissions)
-        ]
+        return equalled
 
     def _differing(self, submission: Submission, job: Job) -> JobExists | None:
         """The refusal where *job*, which has the submission's id, has another spec."""

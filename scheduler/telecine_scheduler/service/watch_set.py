@@ -7,13 +7,13 @@ bounded number of names, gets fewer snapshots, and never an old one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telecine_scheduler.domain.errors import JobDeleted, TelecineError
 from telecine_scheduler.domain.job import Job, JobName
+from telecine_scheduler.service.broken_records import BrokenRecords
 from telecine_scheduler.service.watching import Watching, no_such_job, stopping
 from telecine_scheduler.store.feed import MAX_ENTRIES, Feed
 from telecine_scheduler.store.job_store import JobStore
@@ -62,9 +62,11 @@ class WatchSet:
     """One stream's. *followed* is None where only added jobs are; *position* is where to resume, empty: now."""
 
     def __init__(
-        self, store: JobStore, feed: Feed, watching: Watching, tenant: str, *, followed: Filter | None, position: str
-    ) -> None:
+        self, store: JobStore, feed: Feed, watching: Watching, broken: BrokenRecords, tenant: str, *,
+        followed: Filter | None, position: str,
+    ) -> None:  # fmt: skip
         self._store = store
+        self._broken = broken
         self._feed = feed
         self._watching = watching
         self._tenant = tenant
@@ -99,6 +101,8 @@ class WatchSet:
         if self._added.pop(job_id, None) is not None:
             self._seen.discard(job_id)
             self._watching.leave_job(self._name(job_id), self)
+            if self._followed is None:
+                self._waiting.pop(job_id, None)
         self._news.set()
 
     def half_close(self) -> None:
@@ -117,8 +121,6 @@ class WatchSet:
             # The feed has it, and is read from further back.
             return
         self._look_at(name.job_id)
-        if self._followed and len(self._waiting) > MOST_WAITING + len(self._added):
-            self._read_again()
 
     def missed(self) -> None:
         """Any job may have changed."""
@@ -134,6 +136,8 @@ class WatchSet:
     def _look_at(self, job_id: str) -> None:
         self._waiting[job_id] = None
         self._news.set()
+        if self._followed and len(self._waiting) > MOST_WAITING + len(self._added):
+            self._read_again()
 
     def _read_again(self) -> None:
         """Forget what waits beside added jobs: the feed has it."""
@@ -186,6 +190,9 @@ class WatchSet:
             async with asyncio.timeout(TOKEN_SECONDS if self._followed else None):
                 await self._news.wait()
         except TimeoutError:
+            if self._waiting or self._behind:
+                # It came in the same instant, and is not sent yet: to resume behind it would be to miss it.
+                return None
             self._settled = self._watching.position
             return Batch(before=before, position=self._settled) if self._settled != before else None
         return None
@@ -202,7 +209,8 @@ class WatchSet:
         for change in changes:
             job_id = change.name.job_id
             if change.name.tenant == self._tenant and self._told.get(job_id, -1) < change.revision:
-                self._look_at(job_id)
+                # Not bounded like what comes by itself: it is a page at most, and nothing waited before it.
+                self._waiting[job_id] = None
         if len(changes) == MAX_ENTRIES:
             self._behind = changes[-1].position
         else:
@@ -218,9 +226,11 @@ class WatchSet:
             del self._waiting[job_id]
         before = self._settled
         settled = before if self._waiting else self._behind or self._watching.position
-        found = await asyncio.gather(*(self._store.get(self._name(job_id), full=False) for job_id in ids))
-        jobs = [job for job in found if job is not None and self._is_news(job)]
-        errors = {job_id: self._lost(job_id) for job_id, job in zip(ids, found, strict=True) if job is None}
+        names = [self._name(job_id) for job_id in ids]
+        reads = (self._store.get(name, full=False) for name in names)
+        found = self._broken.readable(names, await asyncio.gather(*reads, return_exceptions=True))
+        jobs = [job for job in found.values() if job is not None and self._is_news(job)]
+        errors = {name.job_id: self._lost(name.job_id) for name, job in found.items() if job is None}
         self._settled = settled
         known = {job_id: error for job_id, error in errors.items() if error is not None}
         if not jobs and not known:
@@ -258,24 +268,3 @@ class WatchSet:
             self._watching.leave_job(self._name(job_id), self)
         if self._followed:
             self._watching.leave_tenant(self._tenant, self)
-
-
-class WatchSets:
-    """Those that are open on this scheduler."""
-
-    def __init__(self, store: JobStore, feed: Feed, watching: Watching) -> None:
-        self._store = store
-        self._feed = feed
-        self._watching = watching
-        self.count = 0
-
-    @contextlib.contextmanager
-    def open(self, tenant: str, *, followed: Filter | None, position: str) -> Iterator[WatchSet]:
-        """A set for one stream, see there."""
-        watch_set = WatchSet(self._store, self._feed, self._watching, tenant, followed=followed, position=position)
-        self.count += 1
-        try:
-            yield watch_set
-        finally:
-            self.count -= 1
-            watch_set.leave()

@@ -62,7 +62,7 @@ class Watching:
                 job = await self._store.get(name, full=always_full or not told)
                 if job is None:
                     raise JobDeleted(f"job {name} was deleted while it was watched")
-                if job.revision > max(last, after_revision):
+                if job.revision > max(last, after_revision) or job.state.final:
                     yield job
                     last, told = job.revision, True
 

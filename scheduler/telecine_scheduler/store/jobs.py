@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -38,23 +39,35 @@ class JobVerbs(StoreBase):
             raise error
         return decode_job(job.name, reply), word == b"EXISTS"
 
-    async def submit_all(self, jobs: Sequence[Submission], *, dispatches: bool = False) -> list[tuple[Job, bool]]:
-        """Admit at most 500 jobs of one tenant, no id twice: all of them, or none. As `submit` for each.
+    async def submit_all(self, jobs: Sequence[Submission]) -> list[tuple[Job, bool]]:
+        """Admit at most 500 jobs of one tenant, no id twice: all of them, or none. As `submit` for each, but without specs.
 
         Raises BatchRefused. An item whose job exists with another digest is refused too; where the specs turn out to be equal
         all the same, call again with that item's digest replaced by the job's, which counts as equal.
         """
-        if not 0 < len(jobs) <= MAX_BATCH or len({job.name.tenant for job in jobs}) > 1:
-            raise ValueError(f"a batch has 1 to {MAX_BATCH} jobs of one tenant, not {len(jobs)}")
-        if len({job.name for job in jobs}) < len(jobs):
-            raise ValueError("a batch names no job twice")
-        item = (len(jobs), *itertools.chain.from_iterable(map(self._item, jobs)))
-        word, *replies = await self._durable.call("submit_all", self._admitting(dispatches=dispatches), item)
+        word, *replies = await self._durable.call("submit_all", self._admitting(dispatches=False), self._batch(jobs))
         if word == b"REFUSED":
             raise _batch_refusal(jobs, replies)
         return [
             (decode_job(job.name, dump), each == b"EXISTS") for job, (each, dump) in zip(jobs, replies, strict=True)
         ]
+
+    async def check(self, jobs: Sequence[Submission]) -> list[Job | None]:
+        """What `submit_all` would come to, without doing it: the jobs (without specs) that exist with an equal digest, None for
+        those that would be created. Raises what `submit_all` would.
+        """
+        batch = self._batch([replace(job, spec=b"") for job in jobs])
+        word, *replies = await self._fast.call("check", self._admitting(dispatches=False), batch)
+        if word == b"REFUSED":
+            raise _batch_refusal(jobs, replies)
+        return [decode_job(job.name, dump) if dump else None for job, dump in zip(jobs, replies, strict=True)]
+
+    def _batch(self, jobs: Sequence[Submission]) -> tuple[Argument, ...]:
+        if not 0 < len(jobs) <= MAX_BATCH or len({job.name.tenant for job in jobs}) > 1:
+            raise ValueError(f"a batch has 1 to {MAX_BATCH} jobs of one tenant, not {len(jobs)}")
+        if len({job.name for job in jobs}) < len(jobs):
+            raise ValueError("a batch names no job twice")
+        return (len(jobs), *itertools.chain.from_iterable(map(self._item, jobs)))
 
     def _admitting(self, *, dispatches: bool) -> tuple[Argument, ...]:
         limits = self._admission
@@ -82,7 +95,8 @@ class JobVerbs(StoreBase):
         """At most *limit* names of a tenant's jobs in these states (none: in any) with all these labels, newest first.
 
         Only those created before the number *before* (None: all). Beside them the number to go on before; None: these were
-        the last. One call looks at 1000 jobs at most, so there may be fewer names, or none, and more to come all the same.
+        the last. One call takes about 1000 looks, where asking a job for its state or a label is one, so there may be fewer
+        names, or none, and more to come all the same.
         """
         letters = sorted({state.public.value for state in states})
         pairs = [f"{key}={value}" for key, value in labels.items()]
@@ -145,18 +159,19 @@ def _refusal(name: JobName, word: bytes, reply: Any) -> TelecineError | None:
         )
     if word in {b"TENANT_FULL", b"QUEUE_FULL"}:
         whose = f"tenant {name.tenant}" if word == b"TENANT_FULL" else "the queue"
-        return QueueFull(f"{whose} has {int(reply)} queued jobs, which is the limit", retry_after=timedelta(seconds=5))
+        return QueueFull(
+            f"{whose} has {int(reply)} waiting or queued jobs, which is the limit", retry_after=timedelta(seconds=5)
+        )
     return None
 
 
 def _batch_refusal(jobs: Sequence[Submission], replies: Iterable[Any]) -> BatchRefused:
     errors: dict[int, TelecineError] = {}
-    existing: dict[int, Job] = {}
+    existing: list[int] = []
     for position, word, reply in replies:
-        name = jobs[position - 1].name
-        error = _refusal(name, word, reply)
+        error = _refusal(jobs[position - 1].name, word, reply)
         if error:
             errors[position - 1] = error
         else:
-            existing[position - 1] = decode_job(name, reply)
+            existing.append(position - 1)
     return BatchRefused(errors=errors, existing=existing)

@@ -20,7 +20,8 @@ rdy:<class>:<tenant> zset    ready jobs: id -> score (sequence + penalty of the 
 age:<class>          zset    ready jobs: name -> sequence, for depth and age
 fair:<class>         zset    tenants with ready jobs: tenant -> virtual time (units granted, from the class's floor on)
 vt                   hash    class id -> floor: the virtual time at which the one last served began
-v:<class>            hash    tenant -> virtual time when it last had ready jobs
+v:<class>            zset    tenants without ready jobs that are ahead of the floor: tenant -> virtual time; gone when no
+                             tenant has ready jobs
 n:<tenant>           hash    "<queue>|<state as callers see it>" -> number of jobs; q queued jobs (WAITING, QUEUED, LEASED) over
                              all queues
 ix:<tenant>:<state>  zset    the tenant's jobs in a state as callers see it: id -> created
@@ -34,8 +35,12 @@ dl                   zset    unfinished jobs with a queue or total limit that is
 ret                  zset    finished jobs: name -> when the record is deleted
 tomb                 zset    deleted jobs whose id is still taken: name -> when it is free
 w:<worker>           hash    ses session, ep epoch, up 1 while its stream is open, sch its scheduler, ct connected at, sn
-                             last seen at, dr 1 while it drains; gone after a week
+                             last seen at, dr 1 while it drains, su until when anything is shut to a process of it; gone
+                             after a week
 wo:<worker>          string  what it offers, JSON: queues, capabilities, slots, version
+refused:<process>    hash    "<class>:<tenant>" -> "refusals|since" (UNSUPPORTED, UNHEALTHY) within a minute; gone after two
+shut:<process>       zset    "<class>:<tenant>" -> until when dispatch does not look there for this process; gone after two
+                             minutes
 workers              zset    workers that are connected, all with the score 0
 wl:<worker>          set     names of the jobs it holds leases of
 schedulers           zset    scheduler -> alive until
@@ -46,9 +51,10 @@ feed                 stream  j name, r revision, s state ("-": deleted); w worke
 Fields of j:<name>:  st state, rv revision, ct created, sq sequence, pn penalty, cl class id, dg digest of the spec; and
 where they differ from the default: qu queue, un units, po policy, lm limits, nb not before, wr why it waits, tk token, wk
 worker, at attempts begun (over all generations), sa start of the running attempt, sp start of the last one, fa failures, cr
-crashes, cw the worker that crashed with it ("*": several did), re returns, rf refusals in a row, uk unknown failures (of
-this generation), gn generation, gs begin of a generation after the first (with limits), av digest of the worker process
-that the job avoids and au until when, ps sequence and pt time of the last progress, pb 1 while publishing, et ended.
+crashes, cw the worker that crashed with it ("*": several did), re returns, rf refusals since the last start, uk unknown
+failures (of this generation), gn generation, gs begin of a generation after the first (with limits), pr digest of the worker
+process that has or had the lease, av that of the one that the job avoids and au until when, ps sequence and pt time of the
+last progress, pb end of the window in which it publishes, et ended.
 """
 
 from __future__ import annotations

@@ -18,15 +18,18 @@ from redis.exceptions import RedisError
 
 from telecine_scheduler.domain.errors import StoreUnavailable
 from telecine_scheduler.store.link import ANSWER_SECONDS, ask, is_no_script, mapped, unavailable
-from telecine_scheduler.store.scripts import ALONE, script
+from telecine_scheduler.store.scripts import most_items, script
 
 Argument = str | bytes | int | float
 # Called with the lane's name, seconds of the round trip, and its outcome: "ok" or "error".
 Observe = Callable[[str, float, str], None]
-# A script's share of a batch; Redis serves nobody else meanwhile.
-MAX_ITEMS = 50
 # Scripts in one pipeline.
 MAX_GROUPS = 8
+# Under load, which is when more pipelines than SHORT_CHAIN follow one upon the other, the next one waits so long after the last
+# for ENOUGH calls.
+FILL_SECONDS = 0.001
+SHORT_CHAIN = 8
+ENOUGH = 16
 
 
 @dataclass(slots=True)
@@ -52,6 +55,9 @@ class Lane:
         self.synced = synced
         self._waiting: deque[_Call] = deque()
         self._arrived = asyncio.Event()
+        # When the last pipeline came back, and how many in a row were wanted right after the one before.
+        self._ended = float("-inf")
+        self._streak = 0
 
     async def call(self, verb: str, header: Sequence[Argument], item: Sequence[Argument]) -> Any:
         """The reply to one item of *verb*.
@@ -75,8 +81,7 @@ class Lane:
         try:
             while True:
                 await self._arrived.wait()
-                # Whatever else is ready to be sent in this turn of the loop rides along.
-                await asyncio.sleep(0)
+                await self._fill()
                 groups = self._next_groups()
                 if not self._waiting:
                     self._arrived.clear()
@@ -87,6 +92,15 @@ class Lane:
                     call, StoreUnavailable("this scheduler stops; nothing was changed, repeat the call at another one")
                 )
             self._waiting.clear()
+
+    async def _fill(self) -> None:
+        """Let what else is ready to be sent in this turn of the loop ride along; under load a little more than that.
+
+        A pipeline costs as much as the call in it. A call that comes alone, or in a short chain of them, meets no pause.
+        """
+        pause = self._ended + FILL_SECONDS - time.monotonic()
+        self._streak = self._streak + 1 if pause > 0 else 0
+        await asyncio.sleep(pause if self._streak > SHORT_CHAIN and len(self._waiting) < ENOUGH else 0)
 
     def _next_groups(self) -> list[list[_Call]]:
         groups: list[list[_Call]] = []
@@ -115,7 +129,8 @@ class Lane:
                 _fail(call, error)
             return
         finally:
-            self._observe(self._name, time.monotonic() - began, outcome)
+            self._ended = time.monotonic()
+            self._observe(self._name, self._ended - began, outcome)
         for group, reply in zip(groups, replies, strict=True):
             _answer(group, reply)
 
@@ -157,7 +172,7 @@ def _joins(call: _Call, group: list[_Call]) -> bool:
     """Whether a call may be an item of the same script."""
     first = group[0]
     alike = (first.verb, first.header) == (call.verb, call.header)
-    return alike and call.verb not in ALONE and len(group) < MAX_ITEMS
+    return alike and len(group) < most_items(call.verb)
 
 
 def _answer(group: list[_Call], reply: Any) -> None:

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-VERBS = (
-    "submit", "submit_all", "get", "list", "cancel", "retry", "delete", "counts",
-    "dispatch", "accept", "renew", "publish", "finish",
-    "register", "beat", "workers", "reclaim", "disconnect", "sweep", "stats",
-)  # fmt: skip
-# Verbs one item of which may take milliseconds: each item is a script of its own, so that others get in between.
-ALONE = frozenset({"submit_all", "list", "counts", "workers"})
-# In this order, because each stands on those before it. The last is for verbs that admit jobs.
-PARTS = ("base", "state", "ready", "attempt")
-ADMISSION = "admission"
-ADMITTING = frozenset({"submit", "submit_all", "retry"})
+# The parts that each verb stands on besides "base", in an order in which each stands on those before it. No more than it needs:
+# what a part defines is made anew whenever a script runs.
+_READY = ("state", "ready")
+_ATTEMPT = (*_READY, "avoidance", "attempt")
+_PARTS = {
+    "submit": (*_READY, "admission"), "submit_all": (*_READY, "admission", "batch"), "check": (*_READY, "admission", "batch"),
+    "get": (), "list": ("state",), "cancel": _ATTEMPT, "retry": (*_READY, "admission"), "delete": ("state",), "counts": (),
+    "dispatch": (*_READY, "avoidance"), "accept": _ATTEMPT, "renew": _ATTEMPT, "publish": _ATTEMPT, "finish": _ATTEMPT,
+    "register": ("directory",), "beat": (), "workers": ("directory",), "reclaim": _ATTEMPT, "disconnect": ("directory",),
+    "sweep": _ATTEMPT, "stats": (),
+}  # fmt: skip
+VERBS = tuple(_PARTS)
+# A script's share of a batch; Redis serves nobody else meanwhile.
+MAX_ITEMS = 50
+# Of verbs one item of which may take milliseconds, so that others get in between.
+_FEWER_ITEMS = {"submit_all": 1, "check": 1, "list": 1, "counts": 1, "workers": 1, "dispatch": 4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,11 @@ class Script:
     sha: str
 
 
+def most_items(verb: str) -> int:
+    """How many items of *verb* one script may have."""
+    return _FEWER_ITEMS.get(verb, MAX_ITEMS)
+
+
 @cache
 def script(verb: str) -> Script:
     """The script of *verb*. The shebang of the verb's file comes first, because Redis reads its flags there."""
@@ -36,7 +46,6 @@ def script(verb: str) -> Script:
     shebang, _, body = (store / "lua" / f"{verb}.lua").read_text().partition("\n")
     if not shebang.startswith("#!lua"):
         raise ValueError(f"{verb}.lua does not begin with its flags")
-    parts = [*PARTS, ADMISSION] if verb in ADMITTING else PARTS
-    prelude = "".join((store / "prelude" / f"{part}.lua").read_text() for part in parts)
+    prelude = "".join((store / "prelude" / f"{part}.lua").read_text() for part in ("base", *_PARTS[verb]))
     source = f"{shebang}\n{prelude}{body}".encode()
     return Script(verb=verb, source=source, sha=hashlib.sha1(source, usedforsecurity=False).hexdigest())

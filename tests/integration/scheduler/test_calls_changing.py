@@ -158,8 +158,8 @@ async def test_only_finished_jobs_are_deleted(scheduler: Running) -> None:
     refused = await refusal(delete(scheduler))
     unknown = await refusal(delete(scheduler, "none"))
 
-    assert (Code.FAILED_PRECONDITION, "JOB_NOT_FINISHED", True) == (
-        refused.code, refused.reason, "cancel it first" in refused.message,
+    assert (Code.FAILED_PRECONDITION, "JOB_NOT_FINISHED", {"state": "QUEUED"}, True) == (
+        refused.code, refused.reason, refused.metadata, "cancel it first" in refused.message,
     )  # fmt: skip
     assert (Code.NOT_FOUND, "JOB_NOT_FOUND") == (unknown.code, unknown.reason)
     assert job_pb2.JOB_STATE_QUEUED == (await scheduler.get()).state
@@ -179,6 +179,22 @@ async def test_a_failed_attempt_waits_and_says_what_for(scheduler: Running) -> N
     assert [("INPUT_UNAVAILABLE", job_pb2.Attempt.OUTCOME_FAILED)] == [
         (attempt.failure.reason, attempt.outcome) for attempt in job.attempts
     ]
+
+
+async def test_what_is_repeated_is_counted_once(scheduler: Running) -> None:
+    """A retry and a deletion count when they do something."""
+    await scheduler.submit()
+    await cancel(scheduler)
+    for _ in range(2):
+        await retry(scheduler, expected=1)
+    await cancel(scheduler)
+    for _ in range(2):
+        await delete(scheduler)
+    await refusal(delete(scheduler, "none"))
+
+    assert {"jobs_retried_total": 1.0, "jobs_deleted_total": 1.0} == await scheduler.samples(
+        "jobs_retried", "jobs_deleted"
+    )
 
 
 @pytest.mark.parametrize("job_id", ["", "bad id"])

@@ -344,17 +344,6 @@ async def test_a_caller_that_goes_away_leaves_whole_jobs(scheduler: Running) -> 
     assert 400 == await stored(scheduler)
 
 
-async def test_jobs_of_a_stream_reach_idle_workers_at_once(scheduler: Running) -> None:
-    """Each free slot gets its job from the same round trip."""
-    async with ScriptedWorker(scheduler.address, slots=4) as worker:
-        await worker.welcome()
-        waiting = asyncio.create_task(grants(worker, 4))
-        await streamed(scheduler, pb.SubmitJobsRequest(requests=some(4)))
-        granted = await waiting
-
-    assert {f"job{number}" for number in range(4)} == granted
-
-
 async def test_retention_follows_the_end_and_the_spec(redis_server: RedisServer, client: object) -> None:
     """The operator's defaults by state; a job's own holds for every end."""
     from telecine_scheduler.domain.submission import Retention

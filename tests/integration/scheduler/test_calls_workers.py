@@ -230,6 +230,28 @@ async def test_a_stream_that_was_left_is_ended(scheduler: Running, redis_server:
     assert (Code.FAILED_PRECONDITION, "FENCED") == (refused.code, refused.reason)
 
 
+async def test_workers_slots_and_blocked_jobs_are_shown(scheduler: Running) -> None:
+    """Draining workers are counted apart and their slots are not; a job blocks where nobody could run it."""
+    await scheduler.submit("runs")
+    async with (
+        ScriptedWorker(scheduler.address, worker_id="w1", slots=3) as busy,
+        ScriptedWorker(scheduler.address, worker_id="w2", session_id="s2", slots=4) as idle,
+        ScriptedWorker(scheduler.address, worker_id="w3", session_id="s3", slots=5) as draining,
+    ):
+        for worker in (busy, idle, draining):
+            await worker.welcome()
+        await draining.send(credit=lease_pb.Credit(limit=0, draining=True))
+        await busy.accept((await busy.grant()).lease)
+        for number in range(2):
+            await scheduler.submit(f"blocked{number}", queue="night")
+        await scheduler.shows(
+            {
+                "workers{state=serving}": 2, "workers{state=draining}": 1, "slots{state=busy}": 1, "slots{state=free}": 6,
+                "jobs_blocked": 2,
+            }
+        )  # fmt: skip
+
+
 async def test_limits_reach_the_worker(scheduler: Running) -> None:
     """A grant has what is left of the total, and the job's own grace, which a cancel has too, wherever it was asked."""
     limits = media_pb2.Limits()

@@ -41,6 +41,20 @@ async def test_what_may_take_long_is_a_script_of_its_own(bench: Bench) -> None:
     assert (7, True) == (len(answers), calls >= 7)
 
 
+async def test_a_script_has_few_dispatches(bench: Bench) -> None:
+    """Where many workers ask at once, Redis serves others between every few of them."""
+    bench.admit()
+    streams = [await bench.connect(f"x{number}") for number in range(20)]
+    await bench.store.submit_all([a_job(f"job{number}") for number in range(100)])
+    await bench.dispatch()
+    before = bench.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+    grants = await asyncio.gather(*(bench.store.dispatch(stream, free=4, classes={"1": 1}) for stream in streams))
+
+    assert 80 == len({grant.lease.name for each in grants for grant in each})
+    assert 20 / 4 <= bench.client.info("commandstats")["cmdstat_evalsha"]["calls"] - before < 20
+
+
 async def test_a_flushed_script_cache_is_nobodys_business(bench: Bench) -> None:
     """NOSCRIPT is answered by sending the script again; no caller sees an error, and nothing is done twice."""
     await bench.submit()

@@ -105,15 +105,14 @@ async def test_a_message_with_the_token_implies_the_accept(bench: Bench) -> None
     assert (JobState.RUNNING, 1) == ((await bench.job()).state, (await bench.job()).attempt_count)
 
 
-async def test_a_publish_window_is_not_shortened(bench: Bench) -> None:
-    """T7p: neither a renewal nor a broken stream takes away time a worker was promised for publishing."""
-    lease = await bench.start()
-    await bench.store.publish(lease)
-    await bench.store.renew(lease, sequence=1, progress=b"")
+async def test_a_broken_stream_lengthens_no_lease(bench: Bench) -> None:
+    """What runs out before the grace is over still does."""
+    await bench.start()
+    bench.advance(bench.times.ttl - SECOND)
     await bench.store.disconnect(WORKER, shorten=True)
-    bench.advance(bench.times.publish_window - SECOND)
+    bench.advance(2 * SECOND)
 
-    assert 0 == (await bench.store.sweep()).lost
+    assert 1 == (await bench.store.sweep()).lost
 
 
 async def test_a_broken_stream_shortens_leases_to_the_grace(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from support.store_bench import DEFAULT_CLASS, WORKER, Bench
 from telecine_scheduler.domain.errors import QueueFull, TooManyClasses
 from telecine_scheduler.domain.job import FailureKind
 from telecine_scheduler.domain.submission import JobClass
+from telecine_scheduler.store.keys import prefix
 
 
 async def order(bench: Bench) -> list[str]:
@@ -149,10 +150,19 @@ async def test_classes_are_bounded(bench: Bench) -> None:
 async def test_classes_nobody_uses_make_room(bench: Bench) -> None:
     """When the table is full, classes without unfinished jobs are dropped from it."""
     bench.store._admission = bench.store._admission.__class__(max_classes=1)
-    await bench.succeed(await bench.start("a"))
+    for number in range(3):
+        await bench.submit(f"a{number}")
+    await bench.submit("other", tenant="other")
+    for _ in range(4):
+        [grant] = await bench.dispatch()
+        await bench.succeed(grant.lease)
+    await bench.dispatch()
+    kept = [key.encode() for key in (f"{prefix()}idle:1", f"{prefix()}vt")]
+    assert 2 == bench.client.exists(*kept)
 
     await bench.submit("b", job_class=JobClass(queue="b", units=1, requirements=frozenset()))
 
+    assert [] == [key for key in kept if bench.client.exists(key)]
     await bench.classes.refresh()
     assert bench.classes.id_of(DEFAULT_CLASS) is None
 
@@ -166,65 +176,6 @@ async def test_a_dispatch_for_a_fenced_stream_gets_nothing(bench: Bench) -> None
     await bench.submit()
     with pytest.raises(StreamFenced):
         await bench.dispatch(replace(WORKER, epoch=0))
-
-
-GPU = JobClass(queue="default", units=1, requirements=frozenset({"gpu"}))
-
-
-async def grant_only(bench: Bench, job_class: JobClass) -> str | None:
-    """The tenant of the next job of one class; it is done at once."""
-    await bench.classes.refresh()
-    class_id = bench.classes.id_of(job_class)
-    assert class_id
-    for grant in await bench.store.dispatch(WORKER, free=1, classes={class_id: 1}):
-        await bench.succeed(grant.lease)
-        return grant.lease.name.tenant
-    return None
-
-
-async def test_what_others_were_served_elsewhere_starves_nobody(bench: Bench) -> None:
-    """A newcomer to one class starts where that class is, however much was served in another."""
-    bench.store._admission = bench.store._admission.__class__()
-    for number in range(30):
-        await bench.submit(f"other{number}", tenant="a")
-    for number in range(20):
-        await bench.submit(f"big{number}", tenant="b", job_class=GPU)
-    for _ in range(30):
-        assert "a" == await grant_only(bench, DEFAULT_CLASS)
-    for number in range(5):
-        await bench.submit(f"small{number}", tenant="c", job_class=GPU)
-
-    served = [await grant_only(bench, GPU) for _ in range(10)]
-
-    assert (5, 5) == (served.count("b"), served.count("c"))
-
-
-async def test_a_second_class_is_no_second_share(bench: Bench) -> None:
-    """What a tenant is served in one class counts in the others where it waits."""
-    bench.store._admission = bench.store._admission.__class__()
-    for tenant in ("a", "b"):
-        for number in range(12):
-            await bench.submit(f"{tenant}{number}", tenant=tenant)
-    for number in range(12):
-        await bench.submit(f"gpu{number}", tenant="a", job_class=GPU)
-
-    served = []
-    for _ in range(6):
-        [grant] = await bench.dispatch()
-        await bench.succeed(grant.lease)
-        served.append(grant.lease.name.tenant)
-
-    assert (3, 3) == (served.count("a"), served.count("b"))
-
-
-async def test_a_grant_that_came_to_nothing_costs_nothing(bench: Bench) -> None:
-    """The charge of a refused grant is given back, also when the job then waits."""
-    await bench.submit("x", tenant="a")
-    for _ in range(3):
-        [grant] = await bench.dispatch()
-        await bench.store.accept(grant.lease, refusal="NO_SLOT")
-
-    assert {b"a": b"0"} == bench.client.hgetall("telecine:{p0}:v:1")
 
 
 async def test_a_job_that_was_refused_keeps_its_place(bench: Bench) -> None:

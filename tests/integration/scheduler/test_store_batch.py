@@ -61,12 +61,12 @@ async def test_a_batch_sent_twice_is_stored_once(bench: Bench) -> None:
 
 
 async def test_another_job_with_the_id_refuses_the_batch(bench: Bench) -> None:
-    """The job comes with its spec, for the caller to compare; nothing of the batch is kept."""
+    """It is named, for the caller to compare the specs; nothing of the batch is kept."""
     await bench.submit("b", digest=b"other digest", spec=b"other spec")
 
     refusal = await refused(bench, batch("abc"))
 
-    assert ({1: b"other spec"}, {}) == ({at: job.spec for at, job in refusal.existing.items()}, refusal.errors)
+    assert ((1,), {}) == (refusal.existing, refusal.errors)
 
 
 async def test_specs_that_turn_out_equal_can_be_said_to_be(bench: Bench) -> None:
@@ -75,9 +75,24 @@ async def test_specs_that_turn_out_equal_can_be_said_to_be(bench: Bench) -> None
     jobs = batch("abc")
     refusal = await refused(bench, jobs)
 
-    jobs[1] = replace(jobs[1], digest=refusal.existing[1].digest)
+    assert (1,) == refusal.existing
+    jobs[1] = replace(jobs[1], digest=b"other digest")
 
     assert [False, True, False] == [existed for _, existed in await bench.store.submit_all(jobs)]
+
+
+async def test_specs_are_not_read_for_a_batch(bench: Bench) -> None:
+    """Those of five hundred existing jobs would be megabytes: neither equal nor other ones are, and the answers have none."""
+    await bench.submit("a")
+    await bench.submit("b", digest=b"other digest")
+    before = bench.client.info("commandstats").get("cmdstat_get", {"calls": 0})["calls"]
+
+    [(job, existed), _] = await bench.store.submit_all(batch("ac"))
+    await refused(bench, batch("ab"))
+    await bench.store.check(batch("a"))
+
+    assert (True, b"", b"d" * 16) == (existed, job.spec, job.digest)
+    assert before == bench.client.info("commandstats").get("cmdstat_get", {"calls": 0})["calls"]
 
 
 async def test_a_deleted_id_refuses_the_batch(bench: Bench) -> None:
@@ -107,7 +122,7 @@ async def test_jobs_that_are_refused_take_no_room(bench: Bench) -> None:
 
     refusal = await refused(bench, batch("abcd"))
 
-    assert ([1], {}) == (list(refusal.existing), refusal.errors)
+    assert ((1,), {}) == (refusal.existing, refusal.errors)
 
 
 async def test_new_classes_of_a_batch_count_together(bench: Bench) -> None:
@@ -146,8 +161,8 @@ async def test_every_refusal_is_named(bench: Bench) -> None:
 
     refusal = await refused(bench, batch(["spent", "taken", "1", "2", "3", "4"]))
 
-    assert ({0: JobIdSpent, 5: QueueFull}, [1]) == (
-        {at: type(error) for at, error in refusal.errors.items()}, list(refusal.existing),
+    assert ({0: JobIdSpent, 5: QueueFull}, (1,)) == (
+        {at: type(error) for at, error in refusal.errors.items()}, refusal.existing,
     )  # fmt: skip
 
 

@@ -124,3 +124,17 @@ async def test_a_retry_and_a_deletion_are_told(bench: Bench, feed: Feed) -> None
     assert [JobState.QUEUED, JobState.CANCELLED, JobState.QUEUED, JobState.CANCELLED, None] == [
         c.state for c in changes
     ]
+
+
+async def test_wake_ups_that_nobody_takes_do_not_pile_up(bench: Bench) -> None:
+    """A scheduler that is gone has at most 256, which go a minute after the last."""
+    await bench.submit("first")
+    await bench.succeed(await bench.lease("first"))
+    assert [] == await bench.dispatch()
+    wake = f"{prefix()}wake:a"
+    bench.client.lpush(wake, *range(300))
+
+    await bench.submit("second")
+
+    assert 256 == bench.client.llen(wake)
+    assert 0 < bench.client.pttl(wake) <= 60_000

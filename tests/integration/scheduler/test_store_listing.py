@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from support.store_bench import DEFAULT_CLASS, STATES, WORKER, Bench
+from support.store_bench import DEFAULT_CLASS, STATES, WORKER, Bench, a_job
 from telecine_scheduler.domain.job import FailureKind, JobName, JobState
 from telecine_scheduler.domain.submission import JobClass
 from telecine_scheduler.store.keys import prefix
@@ -177,6 +177,41 @@ async def test_a_call_looks_at_a_thousand_jobs(bench: Bench) -> None:
     bench.client.delete(f"{prefix()}il:default:never=seen")
 
     assert ([], True) == (names, more is not None)
+
+
+async def test_what_jobs_are_asked_counts_as_looks(bench: Bench) -> None:
+    """Sixteen labels to look at make pages shorter, and they cover everything all the same."""
+    bench.admit()
+    labels = {f"key{number}": "value" for number in range(16)}
+    await bench.store.submit_all([a_job(f"job{number}", labels=labels) for number in range(MOST)])
+    before = bench.client.info("commandstats").get("cmdstat_zscore", {"calls": 0})["calls"]
+
+    first, more = await page(bench, {JobState.QUEUED}, labels, limit=1000)
+
+    assert bench.client.info("commandstats")["cmdstat_zscore"]["calls"] - before < 1000 + 16
+    assert (True, True) == (50 < len(first) < 80, more is not None)
+    assert [f"job{number}" for number in reversed(range(MOST))] == await pages(bench, limit=1000, labels=labels)
+
+
+async def test_the_looks_of_a_count_are_shared_by_its_classes(bench: Bench) -> None:
+    """A thousand are enough for one class of six hundred jobs, and not for two: then the first by rank stand for them."""
+    bench.admit()
+    for job_class in (DEFAULT_CLASS, GPU):
+        for tenant, jobs in (("other", range(300)), ("default", range(300, 301))):
+            await bench.store.submit_all(
+                [a_job(f"{job_class.queue}{n}", tenant=tenant, priority=0, job_class=job_class) for n in jobs]
+            )
+    bench.advance(timedelta(minutes=1))
+    for job_class in (DEFAULT_CLASS, GPU):
+        for jobs in (range(400, 700), range(700, 1000)):
+            await bench.store.submit_all(
+                [a_job(f"{job_class.queue}{n}", priority=100, job_class=job_class) for n in jobs]
+            )
+
+    everything, one = [await bench.store.queue_counts("default", queue) for queue in ("", "other")]
+
+    assert (everything.oldest or timedelta.max) < timedelta(minutes=1) <= (one.oldest or timedelta())
+    assert (2 * 601, 601) == tuple(sum(number for _, number in each.ready) for each in (everything, one))
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -102,6 +102,33 @@ async def test_a_new_generation_has_all_its_attempts(bench: Bench) -> None:
         await bench.store.accept(lease)
 
 
+# What a record keeps of the last attempt: its number, when it began, and whose lease it was, which the token belongs to.
+LAST_LEASE = {"at", "sp", "tk", "wk", "pr"}
+
+
+async def test_nothing_of_a_generation_is_left_in_the_next(bench: Bench) -> None:
+    """Whatever a record can have, after RetryJob it has what a fresh one has, its past attempts, and its generation."""
+    counters = ["fa", "cr", "cw", "re", "rf", "uk", "ps", "pt", "av", "au"]
+    limits = Limits(queue=HOUR, total=HOUR)
+    await bench.submit("fresh", limits=limits)
+    lease = await bench.start(limits=limits, retry=RetryPolicy(max_attempts=10), priority=100)
+    await bench.store.renew(lease, sequence=1, progress=b"progress")
+    await bench.store.cancel(lease.name, reason="why")
+    await bench.succeed(lease)
+    record = f"{prefix()}j:default:job"
+    # As though all of it had happened before it was cancelled.
+    bench.client.hset(record, mapping=dict.fromkeys(counters, "9"))
+    bench.client.hset(f"{prefix()}x:default:job", mapping=dict.fromkeys("fr", "9"))
+    assert {"p", "f", "r", "cn"} == {key.decode() for key in bench.client.hkeys(f"{prefix()}x:default:job")}
+    await bench.retry()
+
+    fields, fresh = (
+        {key.decode() for key in bench.client.hkeys(f"{prefix()}j:default:{each}")} for each in ("job", "fresh")
+    )
+    assert fresh | {"po", "gn", "gs"} | LAST_LEASE == fields
+    assert not bench.client.exists(f"{prefix()}x:default:job")
+
+
 async def test_a_retry_is_admitted_like_a_submit(bench: Bench) -> None:
     """No room in the queue, or none for its class: it stays as it was."""
     await STATES["F"](bench)
@@ -173,6 +200,20 @@ async def test_a_deleted_job_is_gone_and_its_id_taken(bench: Bench, state: str) 
     assert DeleteReply.NOT_FOUND is await bench.delete()
     assert JobState.QUEUED is (await bench.submit()).state
     await bench.store.sweep()
+    assert 0 == bench.client.exists(f"{prefix()}tomb")
+
+
+async def test_many_tombstones_take_several_sweeps(bench: Bench) -> None:
+    """At most fifty a sweep, which says that there are more."""
+    bench.admit()
+    jobs = [a_job(f"job{number}") for number in range(60)]
+    await bench.store.submit_all(jobs)
+    for job in jobs:
+        await bench.store.cancel(job.name, reason="")
+        await bench.store.delete(job.name)
+    bench.advance(25 * HOUR)
+
+    assert [True, False] == [(await bench.store.sweep()).more for _ in range(2)]
     assert 0 == bench.client.exists(f"{prefix()}tomb")
 
 

@@ -136,3 +136,10 @@ async def test_workers_come_in_pages(bench: Bench) -> None:
 
     assert (["w10", "w14", "w15", "w16"], ["w17", "w18", "w19"]) == (first, rest)
     assert 7 == bench.client.zcard(f"{prefix()}workers")
+
+
+async def test_a_worker_that_never_comes_back_is_forgotten(bench: Bench) -> None:
+    """Its record goes after a week, counted anew from every stream."""
+    remaining = bench.client.pttl(f"{prefix()}w:{WORKER.worker_id}")
+
+    assert timedelta(days=6) < timedelta(milliseconds=remaining) <= timedelta(days=7)

@@ -101,6 +101,18 @@ async def test_the_end_is_told_to_whoever_comes_late(scheduler: Running) -> None
     assert job_pb2.JOB_STATE_CANCELLED == job.state
 
 
+async def test_the_end_is_told_to_whoever_is_ahead(scheduler: Running) -> None:
+    """A caller with a revision that is not there yet hears of nothing but the end."""
+    await scheduler.submit()
+    call = scheduler.jobs.WatchJob(pb.WatchJobRequest(job_id="job", after_revision=2**62))
+    await call.initial_metadata()
+    await scheduler.jobs.CancelJob(pb.CancelJobRequest(job_id="job"))
+    async with asyncio.timeout(10):
+        [job] = [answer.job async for answer in call]
+
+    assert job_pb2.JOB_STATE_CANCELLED == job.state
+
+
 async def test_many_watchers_all_see_the_end(scheduler: Running) -> None:
     """A hundred watches of one job each end with its end."""
     await scheduler.submit()

@@ -18,6 +18,7 @@ from support.rpc_errors import of_status, refusal
 from support.running_scheduler import Running, ScriptedWorker, a_spec, running_scheduler
 from telecine.v1 import job_pb2, scheduler_service_pb2_grpc
 from telecine.v1 import scheduler_service_pb2 as pb
+from telecine_scheduler.rpc import watch_calls
 from telecine_scheduler.service import watch_set
 from telecine_scheduler.store.keys import prefix
 
@@ -297,6 +298,7 @@ async def test_a_token_of_nobody_is_refused(scheduler: Running) -> None:
         ([pb.WatchJobsRequest(start=Start()), pb.WatchJobsRequest(start=Start())], "start"),
         ([pb.WatchJobsRequest(start=Start()), pb.WatchJobsRequest()], "request"),
         ([pb.WatchJobsRequest(start=Start(tenant="No Tenant"))], "start.tenant"),
+        ([pb.WatchJobsRequest(start=Start(all=True, labels={"show": "news"}))], "start.labels"),
         (
             [
                 pb.WatchJobsRequest(start=Start()),
@@ -322,6 +324,14 @@ async def test_a_message_that_breaks_a_rule_ends_the_stream(
     refused = await refusal(scheduler.jobs.WatchJobs(iter(messages)).read())
 
     assert (Code.INVALID_ARGUMENT, [field]) == (refused.code, refused.fields)
+
+
+async def test_a_stream_that_never_starts_is_ended(scheduler: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the time for its first message."""
+    monkeypatch.setattr(watch_calls, "START_SECONDS", 0.05)
+    refused = await refusal(scheduler.jobs.WatchJobs().read())
+
+    assert (Code.INVALID_ARGUMENT, ["start"]) == (refused.code, refused.fields)
 
 
 async def test_a_stream_follows_a_bounded_number_of_jobs(scheduler: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,8 +369,6 @@ async def test_a_thousand_jobs_on_one_stream(scheduler: Running) -> None:
 
 async def test_messages_are_bounded_in_bytes(scheduler: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large snapshots are spread over messages; only the last of them resumes behind all."""
-    from telecine_scheduler.rpc import watch_calls
-
     monkeypatch.setattr(watch_calls, "MAX_RESPONSE_BYTES", 3000)
     await fill(scheduler, 20, labels={"text": "x" * 256})
     async with watching(scheduler) as watch:

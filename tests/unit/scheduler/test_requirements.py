@@ -6,10 +6,17 @@ import pytest
 
 from support.running_scheduler import CAPABILITIES, a_spec
 from telecine.v1 import media_pb2
-from telecine_scheduler.rpc.requirements import AUDIO_ENCODERS, LIBRARY_ENCODERS, VIDEO_ENCODERS, requirements_of
+from telecine_scheduler.rpc.requirements import (
+    AUDIO_ENCODERS,
+    DEFAULT_AUDIO_ENCODERS,
+    DEFAULT_VIDEO_ENCODERS,
+    LIBRARY_ENCODERS,
+    VIDEO_ENCODERS,
+    requirements_of,
+)
 from telecine_scheduler.rpc.task_rules import TASK_KINDS
 from telecine_worker.ffmpeg import filters, options
-from telecine_worker.tasks import audio_encoding, kinds, video_encoding
+from telecine_worker.tasks import audio_encoding, kinds, raw, video_encoding
 
 
 def needs(**task: object) -> set[str]:
@@ -53,6 +60,19 @@ def test_a_transcode_needs_its_codecs_libraries(video: str, audio: str, encoders
         (["-i", "in", "-c:v", "libx265", "-c:a:0", "libopus", "out.mkv"], {"libx265", "libopus"}),
         (["-i", "in", "-vcodec", "libvpx", "-acodec", "libvorbis", "out.webm"], {"libvpx", "libvorbis"}),
         (["-i", "in", "-codec", "libwebp", "out.webp"], {"libwebp"}),
+        (["-i", "in", "out.mp4"], {"libx264"}),
+        (["-i", "in", "-vf", "fps=5", "-c:a", "copy", "out.MKV"], {"libx264"}),
+        (["-i", "in", "out.webm"], {"libvpx-vp9", "libopus"}),
+        (["-i", "in", "-vn", "out.mkv"], {"libvorbis"}),
+        (["-i", "in", "-an", "-c:v", "mpeg4", "out.mkv"], set()),
+        (["-i", "in", "-map", "0:a?", "out.m4a"], set()),
+        (["-i", "in", "-map", "0:v:0", "out.webm"], {"libvpx-vp9"}),
+        (["-i", "in", "-map", "0:1", "-map", "-0:s", "out.webm"], {"libvpx-vp9", "libopus"}),
+        (["-i", "in", "-vcodec", "mjpeg", "-acodec", "flac", "out.mkv"], set()),
+        (["-i", "in", "out.mp3"], {"libmp3lame"}),
+        (["-i", "in", "-b:a", "64k", "out.opus"], {"libopus"}),
+        (["-i", "in", "out.ts"], set()),
+        (["-i", "in.mp4", "out.flac"], set()),
         (["-i", "in", "-c", "copy", "out.mkv"], set()),
         (["-i", "in", "-c:v", "mpeg4", "-c:a", "aac", "-scodec", "srt", "out.mkv"], set()),
         (["-i", "libx264", "-vf", "scale=640:-2,eq=gamma=1.1", "libx265"], set()),
@@ -62,6 +82,13 @@ def test_a_transcode_needs_its_codecs_libraries(video: str, audio: str, encoders
 def test_raw_arguments_need_the_libraries_they_name(args: list[str], encoders: set[str]) -> None:
     """Only where an encoder stands, and only names of the allow-list: whatever else is there makes no class of its own."""
     assert encoders == needs(ffmpeg=media_pb2.FfmpegTask(args=args, outputs=args[-1:]))
+
+
+def test_every_output_needs_what_ffmpeg_chooses_for_it() -> None:
+    """Options count for the output they stand before."""
+    args = ["-i", "in", "-c:v", "libx265", "-an", "a.mp4", "-vn", "b.mp3", "-c:a", "flac", "c.webm"]
+    task = media_pb2.FfmpegTask(args=args, outputs=["a.mp4", "b.mp3", "c.webm"])
+    assert {"libx265", "libmp3lame", "libvpx-vp9"} == needs(ffmpeg=task)
 
 
 def test_pictures_need_a_library_only_for_webp() -> None:
@@ -88,6 +115,8 @@ def test_both_sides_have_the_same_tables() -> None:
     sounds = {codec: each.encoder for codec, each in audio_encoding.CODECS.items() if each.encoder.startswith("lib")}
     assert sounds == dict(AUDIO_ENCODERS)
     assert options.LIBRARY_ENCODERS == LIBRARY_ENCODERS
+    assert {*DEFAULT_VIDEO_ENCODERS.values(), *DEFAULT_AUDIO_ENCODERS.values()} <= LIBRARY_ENCODERS
+    assert {*DEFAULT_VIDEO_ENCODERS, *DEFAULT_AUDIO_ENCODERS} <= set(raw.FILE_TYPES)
     assert set(kinds.SUPPORTED) == TASK_KINDS
     # Each of these needs another library: with one on the allow-list, requirements.py has to say filter/<name>.
     assert not {"zscale", "drawtext", "subtitles", "ass", "libplacebo", "libvmaf", "vidstabtransform"} & set(

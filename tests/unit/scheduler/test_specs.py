@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 from hypothesis import given
@@ -46,6 +47,28 @@ def test_specs_that_differ_say_where() -> None:
     assert ("spec.task.transcode.video.crf", "spec.priority") == differing_fields(
         one.SerializeToString(), other.SerializeToString()
     )
+
+
+URIS = st.sampled_from(
+    [
+        "file:///in.mp4", "FILE:///in.mp4", "https://host/in.mp4", "https://host/in?x=1", "https://host/in?", "https://u@host/",
+        "https://host/#", "https://host/caf%E9", "s3://bucket/key", "https://HOST/in", "https://host/a;b", "",
+    ]
+)  # fmt: skip
+
+
+@given(URIS, URIS, st.dictionaries(st.sampled_from(["X", "Y"]), st.sampled_from(["", "hidden"])))
+def test_a_digest_is_that_of_the_redacted_spec(source: str, place: str, headers: dict[str, str]) -> None:
+    """With secrets and without: what is stored already has to be recognized."""
+    spec = a_spec(inputs={"in": media_pb2.Input(uri=source, headers=headers)}, output=media_pb2.Output(uri=place))
+
+    assert hashlib.sha256(redacted(spec).SerializeToString(deterministic=True)).digest()[:16] == digest(spec)
+
+
+def test_a_digest_never_changes() -> None:
+    """It is kept with each job, for longer than a scheduler runs."""
+    digests = [digest(spec).hex() for spec in (a_spec(), a_spec(inputs={"in": SECRET}))]
+    assert ["2c962d6e098d1a4451ec02b816538402", "8375e4cc64390953e589defe38aac5b5"] == digests
 
 
 @given(st.permutations(["a", "b", "c", "d"]))

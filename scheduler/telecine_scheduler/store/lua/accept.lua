@@ -8,13 +8,10 @@ local n = number()
 local ttl = number()
 
 local function accept(name, token, refusal, random)
-  local job = load(name)
-  if not job or job.tk ~= token then return { 'STALE' } end
-  if job.st == 'C' then return { 'CANCEL', own_grace(job) } end
-  if job.st == 'R' then return { 'KEEP', '' } end
-  if job.st ~= 'L' then return { 'STALE' } end
-  if refusal ~= '' then
-    ungrant(job, refusal, random)
+  local job, answer = held(name, token)
+  if not job then return answer end
+  if job.st == 'L' and refusal ~= '' then
+    refuse(job, refusal, random)
     return { 'STALE' }
   end
   return { 'KEEP', begin(job, ttl) }

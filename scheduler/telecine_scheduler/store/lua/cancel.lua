@@ -13,11 +13,12 @@ local function cancel(name, reason)
   local job = load(name)
   if not job then return { 'NOT_FOUND' } end
   if job.st == 'S' or job.st == 'F' then return { 'FINISHED', job.st } end
-  if job.pb then return { 'PUBLISHING' } end
   if job.st == 'C' or job.st == 'X' then return { 'OK', dump(name, false) } end
+  if publishing(job) then return { 'PUBLISHING' } end
   if reason ~= '' then call('HSET', P .. 'x:' .. name, 'cn', reason) end
   if job.st == 'L' or job.st == 'R' then
     local own = limits(job).grace
+    call('HDEL', job.key, 'pb')
     call('ZADD', P .. 'lease', 'XX', int(NOW + (own or grace) + STOP_US), name)
     change(job, 'C', 'CANCEL_REQUESTED', { 'w', job.wk, 't', job.tk, own and 'g', own and int(own) })
   else

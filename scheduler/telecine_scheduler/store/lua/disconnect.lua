@@ -15,9 +15,8 @@ local function disconnect(worker, session, epoch, shorten)
   unlist(worker)
   if shorten == '1' then
     for _, name in ipairs(call('SMEMBERS', P .. 'wl:' .. worker)) do
-      if not call('HGET', P .. 'j:' .. name, 'pb') then
-        call('ZADD', P .. 'lease', 'XX', 'LT', int(NOW + grace), name)
-      end
+      local job = load(name)
+      if job and not publishing(job) then call('ZADD', P .. 'lease', 'XX', 'LT', int(NOW + grace), name) end
     end
   end
   return 'OK'

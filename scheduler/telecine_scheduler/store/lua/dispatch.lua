@@ -10,76 +10,176 @@ local n = number()
 local scheduler, window, hold = arg(), number(), number()
 
 -- A job may have to avoid the worker that asks: it is passed over. So many are, in one tenant's class and in all, before the
--- rest counts as empty for this worker; a worker that refuses everything then costs nobody but itself.
+-- rest counts as empty for this look. A look that ends by that shuts what it is done with, so that the next one gets further.
 local MAX_DEPTH, MAX_PASSED = 8, 64
 
--- What this worker has passed over: how many jobs of a tenant's class, which tenants are done with in a class, and how many.
-local function new_passing() return { depth = {}, done = {}, closed = {}, total = 0 } end
+-- What all items know of the classes and tenants: read once, and kept true by what is written here.
+local floors, firsts, places, noted = {}, {}, {}, {}
 
-local function slot(class, tenant) return class.id .. ':' .. tenant end
-
-local function close(class, tenant, passing)
-  passing.done[slot(class, tenant)] = true
-  passing.closed[class.id] = (passing.closed[class.id] or 0) + 1
-end
-
--- The first tenant of a class that is not done with, and its virtual time.
-local function first_tenant(class, passing)
-  local heads = call('ZRANGE', P .. 'fair:' .. class.id, 0, passing.closed[class.id] or 0, 'WITHSCORES')
-  for i = 1, #heads, 2 do
-    if not passing.done[slot(class, heads[i])] then return heads[i], tonumber(heads[i + 1]) end
+-- The floors of these classes: where the tenant that each served last began.
+local function read_floors(ids)
+  local missing = {}
+  for _, id in ipairs(ids) do
+    if not floors[id] then missing[#missing + 1] = id end
   end
+  if not missing[1] then return end
+  for i, floor in ipairs(call('HMGET', P .. 'vt', unpack(missing))) do floors[missing[i]] = count(floor) end
 end
 
--- The tenant with the least virtual time over the classes; nil when nothing is ready. Each class counts from a floor of its
--- own (where the one last served began), because tenants compete within a class.
-local function least_served(classes, passing)
-  local tenant, ahead, class, v
-  for _, each in ipairs(classes) do
-    local first, virtual = first_tenant(each, passing)
-    if first then
-      local lead = virtual - count(call('HGET', P .. 'vt', each.id))
-      if not ahead or lead < ahead then tenant, ahead, class, v = first, lead, each.id, virtual end
+local function raise_floor(id, v)
+  if v <= floors[id] then return end
+  floors[id] = v
+  call('HSET', P .. 'vt', id, int(v))
+end
+
+-- The first tenant of a class, and what comes next; false where there is none.
+local function first_of(id)
+  if firsts[id] == nil then
+    local found = call('ZRANGE', P .. 'fair:' .. id, 0, 1, 'WITHSCORES')
+    firsts[id] = found[1] and { tenant = found[1], v = tonumber(found[2]), next_v = tonumber(found[4]) } or false
+  end
+  return firsts[id]
+end
+
+-- The classes where a tenant has ready jobs.
+local function classes_with(tenant)
+  if not places[tenant] then places[tenant] = call('SMEMBERS', P .. 'tc:' .. tenant) end
+  return places[tenant]
+end
+
+-- One worker's look at what is ready: which classes it serves and have anything, which places (a tenant's class) are closed to
+-- it and how many that are by class, and how often it passed a job over.
+local function new_look(process, classes, shut_until)
+  local look = { process = process, classes = {}, units = {}, heads = {}, firsts = {}, closed = {}, closed_in = {}, ends = {}, passed = 0 }
+  local ids = {}
+  for _, class in ipairs(classes) do
+    if first_of(class.id) then
+      look.classes[#look.classes + 1] = class
+      ids[#ids + 1] = class.id
+      look.units[class.id] = class.units
     end
   end
-  return tenant, class, v
+  read_floors(ids)
+  if NOW >= shut_until or not ids[1] then return look end
+  for _, place in ipairs(call('ZRANGE', P .. 'shut:' .. process, '(' .. int(NOW), '+inf', 'BYSCORE')) do
+    local id = string.match(place, '^[^:]*')
+    look.closed[place], look.closed_in[id] = true, (look.closed_in[id] or 0) + 1
+  end
+  return look
 end
 
--- Of that tenant's heads in the classes, the one with the lowest score. Besides, whether a class turned out to be done with.
-local function best_job(tenant, classes, passing)
-  local id, class, score, closed
-  for _, each in ipairs(classes) do
-    local place = slot(each, tenant)
-    if not passing.done[place] then
-      local depth = passing.depth[place] or 0
-      local head = call('ZRANGE', P .. 'rdy:' .. each.id .. ':' .. tenant, depth, depth, 'WITHSCORES')
-      if head[1] and (not score or tonumber(head[2]) < score) then id, class, score = head[1], each, tonumber(head[2]) end
-      if not head[1] and depth > 0 then
-        close(each, tenant, passing)
-        closed = true
+-- Nothing more is looked for there. until_us: when the jobs that were passed over may be offered again.
+local function close(look, id, tenant, until_us)
+  local place = place_of(id, tenant)
+  look.closed[place], look.closed_in[id] = true, (look.closed_in[id] or 0) + 1
+  look.firsts[id], look.ends[place] = nil, until_us
+end
+
+-- The first tenant of a class that is not closed to the worker.
+local function first_open(look, id)
+  local closed = look.closed_in[id]
+  if not closed then return first_of(id) end
+  if look.firsts[id] == nil then
+    look.firsts[id] = false
+    local heads = call('ZRANGE', P .. 'fair:' .. id, 0, closed, 'WITHSCORES')
+    for i = 1, #heads, 2 do
+      if not look.closed[place_of(id, heads[i])] then
+        look.firsts[id] = { tenant = heads[i], v = tonumber(heads[i + 1]) }
+        break
       end
     end
   end
-  return id, class, closed
+  return look.firsts[id]
 end
 
-local function avoids(job, worker, session)
-  return job.av and NOW < tonumber(job.au) and job.av == process_of(worker, session)
+-- The tenant with the least virtual time over the classes, and the class it was found in; nil when nothing is ready. Each class
+-- counts from a floor of its own, because tenants compete within a class.
+local function least_served(look)
+  local found, ahead, id
+  for _, class in ipairs(look.classes) do
+    local first = first_open(look, class.id)
+    if first then
+      local lead = first.v - floors[class.id]
+      if not ahead or lead < ahead then found, ahead, id = first, lead, class.id end
+    end
+  end
+  if found then return found.tenant, id, found.v end
 end
+
+-- Where that tenant has something for the worker: class, and how deep it was looked into it so far.
+local function heads_of(look, tenant)
+  if not look.heads[tenant] then
+    local heads = {}
+    for _, id in ipairs(classes_with(tenant)) do
+      if look.units[id] and not look.closed[place_of(id, tenant)] then
+        heads[#heads + 1] = { class = id, units = look.units[id], depth = 0 }
+      end
+    end
+    look.heads[tenant] = heads
+  end
+  return look.heads[tenant]
+end
+
+-- Of that tenant's heads in the classes, the one with the lowest score. Besides, whether a class turned out to be done with.
+local function best_head(look, tenant)
+  local best, closed
+  for _, head in ipairs(heads_of(look, tenant)) do
+    if not head.done and not head.id then
+      local found = call('ZRANGE', P .. 'rdy:' .. head.class .. ':' .. tenant, head.depth, head.depth, 'WITHSCORES')
+      head.id, head.score = found[1], tonumber(found[2])
+      if not head.id and head.depth > 0 then
+        head.done, closed = true, true
+        close(look, head.class, tenant, head.ends)
+      end
+    end
+    if head.id and (not best or head.score < best.score) then best = head end
+  end
+  return best, closed
+end
+
+local function avoids(job, process) return job.av == process and NOW < tonumber(job.au) end
 
 -- The next job of that class is looked at instead.
-local function pass(class, tenant, passing)
-  local place = slot(class, tenant)
-  passing.depth[place] = (passing.depth[place] or 0) + 1
-  passing.total = passing.total + 1
-  if passing.depth[place] >= MAX_DEPTH then close(class, tenant, passing) end
+local function pass(look, tenant, head, job)
+  look.passed = look.passed + 1
+  head.id, head.depth = nil, head.depth + 1
+  head.ends = math.min(head.ends or tonumber(job.au), tonumber(job.au))
+  if head.depth >= MAX_DEPTH then
+    head.done = true
+    close(look, head.class, tenant, head.ends)
+  end
 end
 
-local function grant(worker, job)
+-- What a tenant is served counts in every class where it has ready jobs: a class is not a way to a second share. It counts from
+-- the floor where the tenant is behind it, because others were served whom its jobs did not avoid: that is no credit.
+local function charge(look, tenant, units)
+  local ids = classes_with(tenant)
+  read_floors(ids)
+  for _, id in ipairs(ids) do
+    local fair = P .. 'fair:' .. id
+    local v, least = tonumber(call('ZINCRBY', fair, units, tenant)), floors[id] + units
+    if v < least then
+      v = least
+      call('ZADD', fair, 'XX', int(v), tenant)
+    end
+    local first = firsts[id]
+    if first and first.tenant == tenant then
+      if first.next_v and v >= first.next_v then firsts[id] = nil else first.v = v end
+    end
+    look.firsts[id] = nil
+  end
+end
+
+-- Forgets what was known of a tenant's class that it has nothing ready in any more.
+local function forget(look, tenant, id) firsts[id], places[tenant], look.firsts[id] = nil, nil, nil end
+
+local function grant(look, worker, job, head)
+  charge(look, job.tenant, head.units)
   local token = int(tick())
-  unready(job)
+  head.id, head.done = nil, unready(job)
+  if head.done then forget(look, job.tenant, job.cl) end
   set_state(job, 'L')
-  call('HSET', job.key, 'tk', token, 'wk', worker)
+  call('HSET', job.key, 'tk', token, 'wk', worker, 'pr', look.process)
   call('ZADD', P .. 'lease', int(NOW + window), job.name)
   call('SADD', P .. 'wl:' .. worker, job.name)
   local ends = total_end(job)
@@ -90,44 +190,65 @@ local function grant(worker, job)
 end
 
 -- What should be impossible (an index that names no ready job) is taken out, so that it stops nobody.
-local function repair(tenant, id, class, fair_class)
-  if id then return unready({ name = tenant .. ':' .. id, tenant = tenant, cl = class.id }) end
-  call('ZREM', P .. 'fair:' .. fair_class, tenant)
+local function repair(look, tenant, head, id)
+  if head then
+    id = head.class
+    local last = unready({ name = tenant .. ':' .. head.id, tenant = tenant, cl = id })
+    head.id, head.done = nil, last
+  else
+    call('ZREM', P .. 'fair:' .. id, tenant)
+  end
+  forget(look, tenant, id)
 end
 
+-- Not of classes that made room for others: whoever asks may not have heard of that yet.
 local function note_idle(classes)
+  local ids = {}
   for _, class in ipairs(classes) do
-    call('ZREMRANGEBYSCORE', P .. 'idle:' .. class.id, '-inf', int(NOW))
-    call('ZADD', P .. 'idle:' .. class.id, int(NOW + hold), scheduler)
+    if not noted[class.id] then ids[#ids + 1] = class.id end
+    noted[class.id] = true
+  end
+  if not ids[1] then return end
+  for i, text in ipairs(call('HMGET', P .. 'classes', unpack(ids))) do
+    if text then
+      call('ZREMRANGEBYSCORE', P .. 'idle:' .. ids[i], '-inf', int(NOW))
+      call('ZADD', P .. 'idle:' .. ids[i], int(NOW + hold), scheduler)
+    end
   end
 end
 
+-- The next grant, whether the look is over, and whether for want of anything that the worker could take.
+local function next_grant(look, worker, free)
+  local tenant, id, v = least_served(look)
+  if not tenant or look.passed > MAX_PASSED then return nil, true, true end
+  local head, closed = best_head(look, tenant)
+  local job = head and load(tenant .. ':' .. head.id)
+  if not job or job.st ~= 'Q' then
+    if head or not closed then repair(look, tenant, head, id) end
+    return nil
+  end
+  if avoids(job, look.process) then
+    pass(look, tenant, head, job)
+    return nil
+  end
+  -- A job that needs more room than is free just now is waited for: smaller ones behind it must not starve it.
+  if head.units > free then return nil, true end
+  raise_floor(id, v)
+  return grant(look, worker, job, head), false, false, head.units
+end
+
 local function dispatch(worker, session, epoch, free, most, classes)
-  local owner = call('HMGET', P .. 'w:' .. worker, 'ses', 'ep', 'up')
+  local owner = call('HMGET', P .. 'w:' .. worker, 'ses', 'ep', 'up', 'su')
   if owner[1] ~= session or owner[2] ~= epoch or owner[3] ~= '1' then return { 'FENCED' } end
-  local out, passing = { 'OK' }, new_passing()
+  local out, look = { 'OK' }, new_look(process_of(worker, session), classes, count(owner[4]))
   while free > 0 and #out <= most do
-    local tenant, floor_class, v = least_served(classes, passing)
-    if not tenant or passing.total > MAX_PASSED then
-      note_idle(classes)
+    local granted, over, empty, units = next_grant(look, worker, free)
+    if granted then
+      out[#out + 1], free = granted, free - units
+    elseif over then
+      if empty then note_idle(classes) end
+      if look.passed > MAX_PASSED then shut(worker, look.process, look.ends) end
       return out
-    end
-    local id, class, closed = best_job(tenant, classes, passing)
-    local job = id and load(tenant .. ':' .. id)
-    if job and job.st == 'Q' then
-      if avoids(job, worker, session) then
-        pass(class, tenant, passing)
-      -- A job that needs more room than is free just now is waited for: smaller ones behind it must not starve it.
-      elseif class.units > free then
-        return out
-      else
-        call('HSET', P .. 'vt', floor_class, int(math.max(v, count(call('HGET', P .. 'vt', floor_class)))))
-        charge(tenant, class.units)
-        out[#out + 1] = grant(worker, job)
-        free = free - class.units
-      end
-    elseif id or not closed then
-      repair(tenant, id, class, floor_class)
     end
   end
   return out

@@ -5,6 +5,7 @@
 --          (none: all); number of labels; "key=value"...
 -- Reply    {number to go on before or "" when there are no more, name...}
 local ALL = { 'W', 'Q', 'R', 'C', 'S', 'F', 'X' }
+-- What one call looks at: a job, or what one is asked besides.
 local MAX_LOOKS, MAX_CHUNK = 1000, 100
 
 -- A sorted set read from its end, a chunk at a time: head is its next {id, number}, nil at the end.
@@ -42,7 +43,11 @@ local function plan(tenant, states, labels, before, chunk)
   local label, size = smallest(labels)
   local sources = {}
   if label and size < sum then
-    return { new_source(label, before, MAX_CHUNK) }, { tenant = tenant, labels = labels, states = states[1] and states }
+    local others = {}
+    for _, each in ipairs(labels) do
+      if each ~= label then others[#others + 1] = each end
+    end
+    return { new_source(label, before, MAX_CHUNK) }, { tenant = tenant, labels = others, states = states[1] and states }
   end
   for i, key in ipairs(by_state) do sources[i] = new_source(key, before, chunk) end
   return sources, { tenant = tenant, labels = labels }
@@ -56,17 +61,21 @@ local function newest(sources)
   return found
 end
 
+-- Whether a job is wanted, and how many looks it took to see.
 local function fits(id, asked)
+  local looks = 0
   if asked.states then
+    looks = 1
     local state = public(call('HGET', P .. 'j:' .. asked.tenant .. ':' .. id, 'st'))
     local wanted = false
     for _, each in ipairs(asked.states) do wanted = wanted or each == state end
-    if not wanted then return false end
+    if not wanted then return false, looks end
   end
   for _, key in ipairs(asked.labels) do
-    if not call('ZSCORE', key, id) then return false end
+    looks = looks + 1
+    if not call('ZSCORE', key, id) then return false, looks end
   end
-  return true
+  return true, looks
 end
 
 local function list(tenant, before, limit, states, labels)
@@ -74,8 +83,9 @@ local function list(tenant, before, limit, states, labels)
   local out, looks, last = { '' }, 0, ''
   local source = newest(sources)
   while source and #out <= limit and looks < MAX_LOOKS do
-    looks, last = looks + 1, int(source.number)
-    if fits(source.id, asked) then out[#out + 1] = tenant .. ':' .. source.id end
+    local wanted, took = fits(source.id, asked)
+    looks, last = looks + math.max(1, took), int(source.number)
+    if wanted then out[#out + 1] = tenant .. ':' .. source.id end
     source.advance()
     source = newest(sources)
   end

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- May a worker make its files visible? (T7p) From the yes on the job cannot be cancelled, and its lease is not shortened.
+-- May a worker make its files visible? (T7p) From the yes on, until the window is over, the job cannot be cancelled, no limit
+-- ends it, and its lease is not shortened. Asking again begins a new window; nothing else does.
 --
 -- Header   publish window in us; lease TTL in us; endings (attempt.lua)
 -- Item     name; token
@@ -10,15 +11,12 @@ local window, ttl = number(), number()
 local endings = read_endings()
 
 local function publish(name, token)
-  local job = load(name)
-  if not job or job.tk ~= token then return { 'STALE' } end
-  if job.st == 'C' then return { 'CANCEL', own_grace(job) } end
-  if job.st ~= 'R' and job.st ~= 'L' then return { 'STALE' } end
-  local over = overrun_reply(job, endings)
-  if over then return over end
+  local job, answer = held(name, token, endings)
+  if not job then return answer end
   local waited = begin(job, ttl)
-  call('HSET', job.key, 'pb', '1')
-  call('ZADD', P .. 'lease', 'XX', 'GT', int(NOW + window), name)
+  local ends = math.max(count(job.pb), NOW + window)
+  call('HSET', job.key, 'pb', int(ends))
+  call('ZADD', P .. 'lease', 'XX', 'GT', int(ends), name)
   return { 'ALLOWED', waited }
 end
 

@@ -10,12 +10,8 @@ local ttl = number()
 local endings = read_endings()
 
 local function renew(name, token, sequence, progress)
-  local job = load(name)
-  if not job or job.tk ~= token then return { 'STALE' } end
-  if job.st == 'C' then return { 'CANCEL', own_grace(job) } end
-  if job.st ~= 'R' and job.st ~= 'L' then return { 'STALE' } end
-  local over = overrun_reply(job, endings)
-  if over then return over end
+  local job, answer = held(name, token, endings)
+  if not job then return answer end
   local waited = begin(job, ttl)
   -- XX: a lease that was reclaimed is never brought back. GT: the publish window is never shortened.
   call('ZADD', P .. 'lease', 'XX', 'GT', int(NOW + ttl), name)

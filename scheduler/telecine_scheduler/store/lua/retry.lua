@@ -35,9 +35,9 @@ local function retry(name, expected, class_text)
   if job.st ~= 'F' and job.st ~= 'X' then return { 'NOT_FINISHED', dump(name, false) } end
   local word, limit = full(admission, job.tenant, 0)
   if word then return { word, limit } end
-  local class, most = class_of(admission, class_text, job.tenant)
-  if not class then return { 'CLASS_LIMIT', most } end
-  job.cl = class
+  local most = classes_full(admission, class_text, job.tenant)
+  if most then return { 'CLASS_LIMIT', most } end
+  job.cl = class_of(admission, class_text)
   again(job)
   return { 'OK', dump(name, false) }
 end

@@ -14,9 +14,8 @@ local function submit(job)
   if free_at then return { 'SPENT', free_at } end
   local word, limit = full(admission, job.tenant, 0)
   if word then return { word, limit } end
-  local class, most = class_of(admission, job.class_text, job.tenant)
-  if not class then return { 'CLASS_LIMIT', most } end
-  job.cl = class
+  local most = classes_full(admission, job.class_text, job.tenant)
+  if most then return { 'CLASS_LIMIT', most } end
   return { 'CREATED', admit(admission, job) }
 end
 

@@ -53,7 +53,7 @@ local function over(job, name, frozen_until)
   end
   local again = ends + slack(job, endings)
   if frozen_until then again = math.max(again, frozen_until) end
-  if job.pb then again = math.max(again, NOW + 1000000, tonumber(call('ZSCORE', P .. 'lease', name))) end
+  if publishing(job) then again = math.max(again, tonumber(job.pb)) end
   if NOW >= again then return overrun(job, endings) end
   call('ZADD', P .. 'dl', int(again), name)
   return 'deferred'
@@ -90,7 +90,9 @@ local function sweep(limit, random)
   end
   each('dl', { W = true, Q = true, L = true, R = true }, function(job, name) return over(job, name, frozen_until) end)
   each('ret', { S = true, F = true, X = true }, function(job) purge(job) return 'purged' end)
-  for _, name in ipairs(due('tomb', limit)) do call('ZREM', P .. 'tomb', name) end
+  local free = due('tomb', limit)
+  if #free >= limit then more = '1' end
+  for _, name in ipairs(free) do call('ZREM', P .. 'tomb', name) end
   return {
     done.promoted, done.RETURNED, done.LOST, done.FAILED, done.CANCELLED, done.purged, done.repaired, done.broken,
     done.QUEUE_TIMEOUT, done.TOTAL_TIMEOUT, done.RUN_TIMEOUT, more, frozen_until and '1' or '0', wrong,

@@ -62,15 +62,21 @@ end
 
 local function has_class(tenant, class) return class and call('HEXISTS', P .. 'tcl:' .. tenant, class) == 1 end
 
--- The class's id, or nil and how many there may be.
-local function class_of(admission, text, tenant)
+-- How many classes there may be, where that leaves no room for one more; nil where there is room.
+local function classes_full(admission, text, tenant)
   local class = call('HGET', P .. 'class_ids', text)
   if not has_class(tenant, class) and call('HLEN', P .. 'tcl:' .. tenant) >= admission.max_tenant_classes then
-    return nil, int(admission.max_tenant_classes)
+    return int(admission.max_tenant_classes)
   end
+  if class or call('HLEN', P .. 'classes') < admission.max_classes then return nil end
+  if call('HLEN', P .. 'classes') - #unused_classes() >= admission.max_classes then return int(admission.max_classes) end
+end
+
+-- The id of a class for which there is room.
+local function class_of(admission, text)
+  local class = call('HGET', P .. 'class_ids', text)
   if class then return class end
   if call('HLEN', P .. 'classes') >= admission.max_classes then free_classes() end
-  if call('HLEN', P .. 'classes') >= admission.max_classes then return nil, int(admission.max_classes) end
   class = int(call('HINCRBY', P .. 'meta', 'classes', 1))
   call('HSET', P .. 'class_ids', text, class)
   call('HSET', P .. 'classes', class, text)
@@ -100,8 +106,9 @@ local function write_record(job)
   end
 end
 
--- Writes a job that was found admissible, of class job.cl (T1, T2), and gives its dump.
+-- Writes a job that was found admissible (T1, T2), and gives its dump.
 local function admit(admission, job)
+  job.cl = class_of(admission, job.class_text)
   local seq, queue = tick(), string.match(job.class_text, '^[^|]*')
   job.ct, job.rv, job.qu = int(seq), seq, queue ~= 'default' and queue or nil
   write_record(job)

@@ -1,24 +1,15 @@
 -- An attempt, from its lease to its end, and how a job ends.
 local MAX_ATTEMPTS, MAX_RETURNS, MAX_REFUSALS = 10, 20, 3
+-- How long a job waits at most after its third refusal; twice as long after each further one, up to the second number.
+local REFUSED_US, MOST_REFUSED_US = 15000000, 300000000
 
 -- What a worker's answer may take on the way after it should have ended an attempt by itself.
 local MARGIN = 15000000
--- Refusals that do not pass within seconds: the job is not offered to that process again for a minute.
-local AVOIDED, AVOID_US, ELSEWHERE_US = { UNSUPPORTED = true, UNHEALTHY = true }, 60000000, 10000000
 
 -- d/2 + random * d/2 with d = min(max, initial * 2^(n-1)); the random number (0..1) comes from the scheduler.
 local function backoff(p, n, random)
   local delay = math.min(p.max, p.initial * 2 ^ (n - 1))
   return math.floor(delay / 2 + random * delay / 2)
-end
-
--- One process of a worker, short enough for a record.
-local function process_of(worker, session) return redis.sha1hex(worker .. ' ' .. session) end
-
--- Until then dispatch does not offer the job to the process that has, or had, its lease.
-local function avoid(job, until_us)
-  local session = job.wk and call('HGET', P .. 'w:' .. job.wk, 'ses')
-  if session then call('HSET', job.key, 'av', process_of(job.wk, session), 'au', int(until_us)) end
 end
 
 -- The part of a header that calls have which may end a job by themselves.
@@ -76,26 +67,33 @@ local function begin(job, ttl)
   return job.at == '1' and int(job.rv - tonumber(job.ct)) or ''
 end
 
--- T6: a grant that nobody accepted (refusal is nil), or that was refused. After three refusals in a row it waits a little
--- (random: 0..1).
-local function ungrant(job, refusal, random)
+-- T6: a grant that nobody accepted, which says nothing of the job.
+local function ungrant(job)
   release(job)
   bump_token(job)
-  if AVOIDED[refusal] then avoid(job, NOW + AVOID_US) end
-  local refusals = count(job.rf) + (refusal and 1 or 0)
-  if refusals < MAX_REFUSALS then
-    call('HSET', job.key, 'rf', refusals)
-    set_state(job, 'Q')
-    return give_back(job)
-  end
-  refund(job)
-  call('HDEL', job.key, 'rf')
-  call('HSET', job.key, 'wr', 'REFUSED')
-  change(job, 'W', 'REFUSED')
-  call('ZADD', P .. 'due', int(NOW + 5000000 + random * 10000000), job.name)
+  set_state(job, 'Q')
+  give_back(job)
 end
 
--- A job that crashes whoever runs it is not tried to the end: three crashes on two workers, or on the only one there is.
+-- T6: a grant that was refused. From the third refusal on before a start, the job waits a little (random: 0..1).
+local function refuse(job, refusal, random)
+  if AVOIDED[refusal] then
+    avoid(job, NOW + AVOID_US)
+    count_refusal(job)
+  end
+  local refusals = call('HINCRBY', job.key, 'rf', 1)
+  if refusals < MAX_REFUSALS then return ungrant(job) end
+  release(job)
+  bump_token(job)
+  refund(job)
+  call('HSET', job.key, 'wr', 'REFUSED')
+  change(job, 'W', 'REFUSED')
+  local longest = math.min(REFUSED_US * 2 ^ (refusals - MAX_REFUSALS), MOST_REFUSED_US)
+  call('ZADD', P .. 'due', int(NOW + longest / 3 + random * longest * 2 / 3), job.name)
+end
+
+-- A job that crashes whoever runs it is not tried to the end: three crashes on two workers, or three where no other connected
+-- worker could run it.
 local POISON = 3
 local function is_poison(job, crashes)
   local first = call('HGET', job.key, 'cw')
@@ -105,9 +103,7 @@ local function is_poison(job, crashes)
     call('HSET', job.key, 'cw', '*')
   end
   if crashes < POISON then return false end
-  if first ~= job.wk then return true end
-  local others = call('ZCARD', P .. 'workers') - (call('ZSCORE', P .. 'workers', job.wk) and 1 or 0)
-  return others == 0
+  return first ~= job.wk or not has_other(job)
 end
 
 -- T9, T10: an attempt failed or its worker was lost. failure is what watchers see, short the same without the log. Charged as
@@ -126,8 +122,11 @@ local function fail(job, kind, failure, short, random, outcome, cpu_us, peak_byt
     return 'F'
   end
   local reason = outcome == 'LOST' and 'WORKER_LOST' or 'ATTEMPT_FAILED'
+  -- It may have been the machine: another worker is preferred.
+  local elsewhere = (kind == 'UNKNOWN' or kind == 'CRASH') and has_other(job)
   if kind == 'CRASH' and charged == 1 then
-    -- The first retry after a crash waits for nothing.
+    -- The first retry after a crash waits for no time.
+    if elsewhere then avoid(job, NOW + ELSEWHERE_US) end
     change(job, 'Q', reason)
     make_ready(job, tick())
     return 'Q'
@@ -136,8 +135,7 @@ local function fail(job, kind, failure, short, random, outcome, cpu_us, peak_byt
   change(job, 'W', reason)
   local due = NOW + backoff(p, kind == 'CRASH' and charged - 1 or charged, random)
   call('ZADD', P .. 'due', int(due), job.name)
-  -- It may have been the machine: another worker is preferred.
-  if kind == 'UNKNOWN' or kind == 'CRASH' then avoid(job, due + ELSEWHERE_US) end
+  if elsewhere then avoid(job, due + ELSEWHERE_US) end
   return 'W'
 end
 
@@ -173,7 +171,7 @@ end
 local function slack(job, endings) return (limits(job).grace or endings.grace) + MARGIN end
 
 -- T10, the backstop: ends a running attempt that its worker should have ended. Returns the reason, or nil where no limit is
--- over. An attempt that publishes is left alone as long as its window lasts.
+-- over.
 local function overrun(job, endings)
   local ends, after = total_end(job), slack(job, endings)
   local reason
@@ -192,17 +190,23 @@ local function overrun(job, endings)
   return reason
 end
 
--- The same for what a worker asks meanwhile: the answer for an attempt that is over, or nil.
-local function overrun_reply(job, endings)
-  if job.st ~= 'R' or job.pb then return nil end
+-- What a worker's message about its lease comes to: the job where the attempt may go on, else nil and the answer. With endings,
+-- a limit that is over ends the attempt here, but not while it publishes.
+local function held(name, token, endings)
+  local job = load(name)
+  if not job or job.tk ~= token then return nil, { 'STALE' } end
+  if job.st == 'C' then return nil, { 'CANCEL', own_grace(job) } end
+  if job.st ~= 'R' and job.st ~= 'L' then return nil, { 'STALE' } end
+  if job.st == 'L' or not endings or publishing(job) then return job end
   local reason = overrun(job, endings)
-  return reason and { 'STALE', reason, int(math.max(0, NOW - tonumber(job.sa))) }
+  if not reason then return job end
+  return nil, { 'STALE', reason, int(math.max(0, NOW - tonumber(job.sa))) }
 end
 
 -- What a lease becomes whose holder is gone: leased goes back, running is a crash, cancelling is cancelled.
 local function lost(job, endings, random)
   if job.st == 'L' then
-    ungrant(job, nil, random)
+    ungrant(job)
     return 'RETURNED'
   end
   if job.st == 'C' then
@@ -215,10 +219,4 @@ local function lost(job, endings, random)
   local to = fail(job, 'CRASH', endings.WORKER_LOST, endings.WORKER_LOST, random, 'LOST')
   bump_token(job)
   return to == 'F' and 'FAILED' or 'LOST'
-end
-
--- Takes a worker off the list of those that are connected.
-local function unlist(worker)
-  call('ZREM', P .. 'workers', worker)
-  call('UNLINK', P .. 'wo:' .. worker)
 end

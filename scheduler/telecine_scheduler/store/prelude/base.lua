@@ -44,7 +44,7 @@ local function count(value) return tonumber(value or '0') end
 
 local FIELDS = {
   'st', 'rv', 'ct', 'sq', 'pn', 'cl', 'qu', 'tk', 'wk', 'at', 'sa', 'fa', 'cr', 're', 'rf', 'uk', 'po', 'pb', 'un', 'ps', 'lm', 'gs',
-  'gn', 'av', 'au',
+  'gn', 'av', 'au', 'pr',
 }
 
 -- The record of a job as a table, or nil. Numbers stay text until they are used.
@@ -78,6 +78,9 @@ local function own_grace(job)
   local grace = limits(job).grace
   return grace and int(grace) or ''
 end
+
+-- Whether an attempt is making its files visible: until the window that it was promised is over.
+local function publishing(job) return job.pb and NOW < tonumber(job.pb) end
 
 -- Limits count from the submit, or from the retry that began the generation.
 local function limits_begin(job) return tonumber(job.gs or job.ct) end

@@ -1,0 +1,105 @@
+"""Walks through messages, for what the rules of the protos do not see: too many items, unknown fields, impossible times."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from telecine_scheduler.domain.errors import Violation
+
+_TIMES = frozenset({Duration.DESCRIPTOR.full_name, Timestamp.DESCRIPTOR.full_name})
+_RULES = "buf.validate.field"
+
+
+def overfull(path: str, message: Message) -> Iterator[Violation]:
+    """Lists and maps with more than their rule allows. They are not looked into: a small message may hold 30,000 items."""
+    for field, value in message.ListFields():
+        name = f"{path}.{field.name}" if path else field.name
+        most = _most(field)
+        if most is not None and len(value) > most:
+            yield Violation(field=name, description=f"has {len(value)} items; at most {most} are allowed")
+        else:
+            for place, child in _messages(name, field, value):
+                yield from overfull(place, child)
+
+
+@functools.cache
+def _most(field: FieldDescriptor) -> int | None:
+    """How many items the rules of a field allow; None where they do not say."""
+    for option, rules in field.GetOptions().ListFields():
+        if option.full_name == _RULES:
+            return rules.repeated.max_items or rules.map.max_pairs or None
+    return None
+
+
+def has_unknown_fields(message: Message) -> bool:
+    """Whether there are any, at whatever depth: a quick look before `unknown_fields`."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    copy.DiscardUnknownFields()
+    return copy.ByteSize() != message.ByteSize()
+
+
+def unknown_fields(path: str, message: Message) -> Iterator[Violation]:
+    """The first unknown field of each message that has one."""
+    # The stubs do not know that it can be iterated.
+    for unknown in cast("Iterable[Any]", UnknownFieldSet(message)):
+        number = unknown.field_number
+        yield Violation(field=path, description=f"has an unknown field with the number {number}; remove it")
+        break
+    for field, value in message.ListFields():
+        for place, child in _messages(f"{path}.{field.name}", field, value):
+            yield from unknown_fields(place, child)
+
+
+def bad_times(path: str, message: Message) -> Iterator[Violation]:
+    """Durations and timestamps that are none: parts of unlike sign, or out of range."""
+    if isinstance(message, Duration | Timestamp):
+        try:
+            message.ToJsonString()
+        except ValueError as error:
+            yield Violation(field=path, description=f"is no valid {type(message).__name__}: {error}")
+        return
+    timed = _timed(message.DESCRIPTOR)
+    for field, value in message.ListFields():
+        if field.number not in timed:
+            continue
+        name = f"{path}.{field.name}"
+        if isinstance(value, Message):
+            yield from bad_times(name, value)
+        else:
+            for place, child in _messages(name, field, value):
+                yield from bad_times(place, child)
+
+
+@functools.cache
+def _timed(descriptor: Descriptor) -> frozenset[int]:
+    """The numbers of a message's fields in which there may be a time: most of a spec is passed over."""
+    return frozenset(field.number for field in descriptor.fields if _leads_to_time(field.message_type, frozenset()))
+
+
+def _leads_to_time(descriptor: Descriptor | None, above: frozenset[str]) -> bool:
+    if descriptor is None or descriptor.full_name in above:
+        return False
+    above |= {descriptor.full_name}
+    return descriptor.full_name in _TIMES or any(_leads_to_time(each.message_type, above) for each in descriptor.fields)
+
+
+def _messages(name: str, field: FieldDescriptor, value: Any) -> Iterator[tuple[str, Message]]:
+    """The messages that a field holds, with their paths."""
+    if field.message_type is None:
+        return
+    if isinstance(value, Message):
+        yield name, value
+    elif field.message_type.GetOptions().map_entry:
+        if field.message_type.fields_by_name["value"].message_type is not None:
+            yield from ((f'{name}["{key}"]', value[key]) for key in value)
+    else:
+        yield from ((f"{name}[{index}]", item) for index, item in enumerate(value))
