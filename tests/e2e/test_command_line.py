@@ -63,7 +63,7 @@ def test_exit_codes_say_what_happened(live: Live) -> None:
     out = str(live.media / "cli" / "never.mp4")
     assert 1 == live.system.cli(live.address, "transcode", missing, out).returncode
     assert 2 == live.system.cli(live.address, "transcode", str(live.source), out, "--crf", "99").returncode
-    assert 4 == live.system.cli("127.0.0.1:1", "--timeout", "2s", "get", "any").returncode
+    assert 4 == live.system.cli("127.0.0.1:1", "--request-timeout", "2s", "get", "any").returncode
     assert 5 == live.system.cli(live.address, "get", "none").returncode
 
 

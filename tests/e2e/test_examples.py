@@ -135,8 +135,8 @@ def neighbours(place: Path, scheduler: str) -> Iterator[dict[str, str]]:
         stopped = asyncio.Event()
         async with contextlib.AsyncExitStack() as servers:
             web = await servers.enter_async_context(HttpServer(answer))
-            # Beside it is ca.pem, as the page calls it.
-            certificate = make_certificates(place, scheduler=("localhost",))["scheduler"]
+            # Beside it are ca.pem, mine.pem and mine.key, as the page calls them.
+            certificate = make_certificates(place, scheduler=("localhost",), mine=("me",))["scheduler"]
             front = await servers.enter_async_context(TlsFront(certificate, scheduler))
             where = {"http://127.0.0.1:8000": f"http://127.0.0.1:{web.port}", TLS: f"localhost:{front.port}"}
             started.put((where, asyncio.get_running_loop(), stopped))
@@ -184,17 +184,3 @@ def test_the_examples_of_a_section_work(section: str, reader: Reader, monkeypatc
                 assert_like(reader.here(following.text), said.getvalue(), block)
         elif block.language != "text":
             reader.run(block)
-
-
-def test_the_page_shows_every_call_and_option_of_the_contract() -> None:
-    """By name: the calls in the SDK and on the command line, and the fields of a spec."""
-    page = PAGE.read_text()
-    calls = ("submit", "submit_batch", "submit_many", "get", "list", "cancel", "retry", "delete", "watch", "watch_many", "wait",
-             "wait_many", "queue_stats", "workers")  # fmt: skip
-    commands = ("submit", "transcode", "thumbnails", "ffmpeg", "list", "get", "watch", "wait", "cancel", "retry", "delete",
-                "stats", "workers")  # fmt: skip
-    assert [] == [call for call in calls if f"client.{call}(" not in page]
-    assert [] == [command for command in commands if f"telecine {command}" not in page]
-    fields = ("queue", "priority", "requirements", "not_before_time", "retry_policy", "limits", "retention_duration", "labels",
-              "units", "headers", "sha256")  # fmt: skip
-    assert [] == [field for field in fields if field not in page]

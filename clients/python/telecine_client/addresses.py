@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 
 from telecine_client.errors import DeadlineExceeded, TelecineError, Unavailable
@@ -59,13 +60,16 @@ class Rotation:
         if address == self.current:
             self.current = self.addresses[(self.addresses.index(address) + 1) % len(self.addresses)]
 
-    def named(self, error: TelecineError, timeout: timedelta | None = None) -> TelecineError:
-        """The same error, saying which schedulers were tried where the transport's own words do not help."""
-        if error.reason or not isinstance(error, Unavailable | DeadlineExceeded):
-            return error
-        where = ", ".join(self.addresses)
-        if isinstance(error, DeadlineExceeded) and timeout:
-            message = f"the scheduler at {where} did not answer within {timeout.total_seconds():g} s"
-        else:
-            message = f"the scheduler at {where} cannot be reached: {_LAST_ERROR.sub('', error.message)}"
-        return type(error)(message, code=error.code, details=error.details)
+
+def named(error: TelecineError, tried: Iterable[str], timeout: timedelta | None = None) -> TelecineError:
+    """The same error, saying which schedulers were *tried* where the transport's own words do not help."""
+    if error.reason or not isinstance(error, Unavailable | DeadlineExceeded):
+        return error
+    where = ", ".join(tried)
+    if isinstance(error, DeadlineExceeded) and timeout:
+        message = f"the scheduler at {where} did not answer within {timeout.total_seconds():g} s"
+    else:
+        message = f"the scheduler at {where} cannot be reached: {_LAST_ERROR.sub('', error.message)}"
+    clearer = type(error)(message, code=error.code, details=error.details)
+    clearer.__cause__ = error.__cause__
+    return clearer

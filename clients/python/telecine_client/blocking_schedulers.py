@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Protocol, TypeVar, cast
@@ -27,6 +27,7 @@ from telecine_client.settings import Settings
 Response = TypeVar("Response", bound=Message)
 Value = TypeVar("Value")
 News = TypeVar("News")
+Opened = TypeVar("Opened")
 Stub = scheduler_service_pb2_grpc.SchedulerServiceStub
 
 GIVEN = "the given channel"
@@ -42,45 +43,48 @@ class Clock(Protocol):
         """Let so many seconds pass."""
 
 
-class RealClock:
-    """This machine's."""
-
-    def time(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-    def sleep_for(self, duration: float, /) -> None:
-        """Let so many seconds pass."""
-        time.sleep(duration)
-
-
 class BlockingSchedulers:
     """Channels are made when they are first used. May be shared by threads."""
 
     def __init__(
-        self, settings: Settings, *, backoff: Backoff, clock: Clock, channel: grpc.Channel | None = None
+        self,
+        settings: Settings,
+        *,
+        backoff: Backoff,
+        clock: Clock | None = None,
+        channel: grpc.Channel | None = None,
     ) -> None:
         """With a *channel* of the caller's, that one is used for everything, and left open at the end."""
         self.rotation = Rotation(settings.addresses if channel is None else (GIVEN,))
         self.backoff = backoff
-        self.clock = clock
-        self.closed = False
+        self.now = clock.time if clock else time.monotonic
+        """Seconds that never go back."""
+        self._closing = threading.Event()
+        self._sleep: Callable[[float], object] = clock.sleep_for if clock else self._closing.wait
         self._settings = settings
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._channels: dict[str, grpc.Channel] = {}
         self._stubs: dict[str, Stub] = {} if channel is None else {GIVEN: Stub(channel)}
-        self._streams: set[grpc.Call] = set()
+        self._open: set[grpc.Call] = set()
+
+    @property
+    def closed(self) -> bool:
+        """Nothing can be asked for any more, and what is under way ends."""
+        return self._closing.is_set()
+
+    def check(self) -> None:
+        """Raises RuntimeError when this client cannot be used, or not here."""
+        if self.closed:
+            raise RuntimeError("this client is closed; make a new one")
+        self._check_process()
 
     def stub(self, address: str) -> Stub:
-        """For the scheduler at one of the addresses. Raises RuntimeError when this client cannot be used here."""
-        if self._pid != os.getpid():
-            raise RuntimeError(
-                "this client was made before a fork, which gRPC's connections do not survive; make it after"
-            )
+        """For the scheduler at one of the addresses. Raises Unavailable when this client was closed meanwhile."""
+        self._check_process()
         with self._lock:
             if self.closed:
-                raise RuntimeError("this client is closed; make a new one")
+                raise closed()
             if address not in self._stubs:
                 self._channels[address] = blocking_channel(address, self._settings.credentials)
                 self._stubs[address] = Stub(self._channels[address])
@@ -99,23 +103,39 @@ class BlockingSchedulers:
         def attempt(address: str, seconds: float) -> Response:
             send = getattr(self.stub(address), call.method)
             with self.translation():
-                return cast("Response", send(call.request, timeout=seconds, metadata=self.metadata()))
+                if address != GIVEN:
+                    return cast("Response", send(call.request, timeout=seconds, metadata=self.metadata()))
+                # Its channel is not ours to close; and a future, which can be ended by itself, takes twice as long.
+                answer = send.future(call.request, timeout=seconds, metadata=self.metadata())
+                with self.opened(answer):
+                    # Waits for the end too, but without the lock of grpc_testing's futures, which cancel() needs.
+                    answer.code()
+                    return cast("Response", answer.result())
 
         return call.read(self.repeat(attempt, timeout=timeout))
 
     def repeat(self, attempt: Callable[[str, float], Value], *, timeout: timedelta) -> Value:
         """Make attempts, each given an address and how many seconds it may take, until one gives an answer."""
-        attempts = Attempts(timeout, self.clock.time(), backoff=self.backoff, rotation=self.rotation)
+        attempts = Attempts(timeout, self.now(), backoff=self.backoff, rotation=self.rotation)
         while True:
-            address = self.rotation.current
+            address, seconds = attempts.begin(self.now())
             try:
-                return attempt(address, attempts.left(self.clock.time()))
-            except TelecineError as failed:
+                return attempt(address, seconds)
+            except TelecineError as error:
                 if self.closed:
                     raise
-                wait = attempts.wait(failed, self.clock.time())
-            self.rotation.turn_from(address)
-            self.clock.sleep_for(wait)
+                wait = attempts.wait(error, self.now())
+            self.pause(wait)
+
+    def breaks(self, outage_timeout: timedelta | None) -> Breaks:
+        """For a watch that begins now."""
+        return Breaks(self.now(), backoff=self.backoff, rotation=self.rotation, outage_timeout=outage_timeout)
+
+    def pause(self, seconds: float) -> None:
+        """Let so many seconds pass. Raises Unavailable when this client is closed, without a clock of the caller's at once."""
+        self._sleep(max(seconds, 0))
+        if self.closed:
+            raise closed()
 
     def resumed(
         self,
@@ -129,11 +149,10 @@ class BlockingSchedulers:
         Raises a TelecineError when a scheduler says that there is nothing to watch (JobNotFound, InvalidRequest, ...), or
         when *breaks* gives up; DeadlineExceeded at the *deadline* of the clock.
         """
-        now = self.clock.time
+        self.check()
         while True:
-            address = self.rotation.current
-            stub = self.stub(address)
-            begin = now()
+            begin = self.now()
+            stub = self.stub(breaks.begin(begin))
             try:
                 with self.translation(), closing(stream(stub, _left(deadline, begin))) as news:
                     yield from news
@@ -141,46 +160,56 @@ class BlockingSchedulers:
             except TelecineError as broken:
                 if self.closed:
                     raise
-                cause = self.rotation.named(broken)
-                cause.__cause__ = broken.__cause__
-            breaks.lived(begin, now())
-            wait = breaks.wait(cause, now())
-            self.rotation.turn_from(address)
-            self.clock.sleep_for(wait if deadline is None else min(wait, deadline - now()))
-            if deadline is not None and now() >= deadline:
+                cause = broken
+            wait = breaks.wait(cause, self.now())
+            self.pause(wait if deadline is None else min(wait, deadline - self.now()))
+            if deadline is not None and self.now() >= deadline:
                 raise error(grpc.StatusCode.DEADLINE_EXCEEDED, "the time for the watch is over") from cause
 
     @contextmanager
-    def opened(self, call: Iterable[Response]) -> Iterator[Iterable[Response]]:
-        """The stream until it is left; closing this client ends it too."""
+    def opened(self, call: Opened) -> Iterator[Opened]:
+        """The call until it is left; closing this client ends it too."""
         handle = cast("grpc.Call", call)
         with self._lock:
-            self._streams.add(handle)
+            self._open.add(handle)
         try:
+            if self.closed:
+                raise closed()
             yield call
         finally:
             with self._lock:
-                self._streams.discard(handle)
+                self._open.discard(handle)
             handle.cancel()
 
     @contextmanager
     def translation(self) -> Iterator[None]:
-        """gRPC's errors become ours; so does what a call ends with that the closing of this client ended."""
+        """gRPC's errors become ours; so does whatever a call ends with that the closing of this client ended."""
         try:
             yield
         except grpc.RpcError as raw:
             raise (closed() if self.closed else from_rpc_error(raw)) from raw
+        except (grpc.FutureCancelledError, ValueError) as raw:
+            # A cancelled future, or a call that met a channel that was just closed.
+            if self.closed:
+                raise closed() from raw
+            raise
 
     def close(self) -> None:
-        """End every stream and connection. May be called twice, and while other threads wait for answers."""
+        """End every call and connection. May be called twice, and while other threads wait for answers."""
         with self._lock:
-            self.closed = True
-            streams, self._streams = self._streams, set()
+            self._closing.set()
+            under_way = tuple(self._open)
             channels, self._channels = self._channels, {}
-        for stream in streams:
-            stream.cancel()
+        for call in under_way:
+            call.cancel()
         for channel in channels.values():
             channel.close()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise RuntimeError(
+                "this client was made before a fork, which gRPC's connections do not survive; make it after"
+            )
 
 
 def _left(deadline: float | None, now: float) -> float | None:

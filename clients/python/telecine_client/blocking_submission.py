@@ -11,8 +11,9 @@ import grpc
 from telecine.v1 import scheduler_service_pb2 as service_pb2
 from telecine_client import calls
 from telecine_client.blocking_schedulers import BlockingSchedulers
-from telecine_client.errors import DeadlineExceeded, TelecineError, Unavailable, error
-from telecine_client.submissions import Given, fits, messages, outcomes
+from telecine_client.errors import DeadlineExceeded, InvalidRequest, TelecineError, Unavailable, error
+from telecine_client.many import Asked, AskedJobs, all_accepted
+from telecine_client.submissions import Given, messages, outcomes
 from telecine_client.values import Job
 
 Numbered = tuple[service_pb2.SubmitJobRequest, int]
@@ -20,21 +21,27 @@ Results = dict[int, Job | TelecineError]
 
 
 def submit_all(
-    schedulers: BlockingSchedulers,
-    requests: Iterable[service_pb2.SubmitJobRequest],
-    *,
-    timeout: timedelta,
-    in_flight: int,
-) -> tuple[list[str], list[Job | TelecineError]]:
-    """The ids and the results, in order; *in_flight* at a time, each of which may take *timeout*."""
+    schedulers: BlockingSchedulers, jobs: Iterable[Asked], *, timeout: timedelta, in_flight: int
+) -> list[Job]:
+    """Submit *in_flight* at a time, each of which may take *timeout*.
+
+    Raises SubmitManyError when some failed, after all were tried, or when *jobs* raises, after those before were tried.
+    """
     job_ids: list[str] = []
     results: Results = {}
-    rest = iter(requests)
+    given = AskedJobs(jobs)
+    rest = iter(given)
     while some := list(islice(rest, in_flight)):
-        numbered = [(request, len(job_ids) + place) for place, request in enumerate(some)]
-        job_ids += [request.job_id for request in some]
-        results |= _submit_some(schedulers, numbered, timeout)
-    return job_ids, [results[place] for place in range(len(job_ids))]
+        numbered: list[Numbered] = []
+        for place, (_, asked) in enumerate(some, len(job_ids)):
+            if isinstance(asked, InvalidRequest):
+                results[place] = asked
+            else:
+                numbered.append((asked, place))
+        job_ids += [job_id for job_id, _ in some]
+        if numbered:
+            results |= _submit_some(schedulers, numbered, timeout)
+    return all_accepted(job_ids, [results[place] for place in range(len(job_ids))], given.error)
 
 
 def _submit_some(schedulers: BlockingSchedulers, some: list[Numbered], timeout: timedelta) -> Results:
@@ -42,7 +49,7 @@ def _submit_some(schedulers: BlockingSchedulers, some: list[Numbered], timeout: 
     results: Results = {}
 
     def attempt(address: str, seconds: float) -> None:
-        unanswered = [(request, place) for request, place in some if place not in results and fits(request)]
+        unanswered = [(request, place) for request, place in some if place not in results]
         again: TelecineError | None = None
         for place, given in _by_stream(schedulers, address, unanswered, seconds):
             if isinstance(given, Unavailable):
@@ -55,8 +62,6 @@ def _submit_some(schedulers: BlockingSchedulers, some: list[Numbered], timeout: 
     try:
         schedulers.repeat(attempt, timeout=timeout)
     except (Unavailable, DeadlineExceeded) as last:
-        if schedulers.closed:
-            raise
         return {place: results.get(place, last) for _, place in some}
     except TelecineError:
         # The stream was refused as a whole: the single calls say what is wrong with each, if anything is.

@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 from telecine.v1 import job_pb2
 from telecine.v1 import scheduler_service_pb2 as service_pb2
 from telecine_client import wire
-from telecine_client.errors import Violation, invalid
+from telecine_client.arguments import checked_several
+from telecine_client.errors import InvalidRequest, Violation, invalid
 from telecine_client.job_id import checked_job_id, new_job_id
 from telecine_client.spec import AnySpec, job_spec
 from telecine_client.states import JobState
@@ -20,11 +21,15 @@ from telecine_client.values import Job, Page, QueueStats, Worker
 
 Response = TypeVar("Response", bound=Message)
 Value = TypeVar("Value")
+M = TypeVar("M", bound=Message)
 
 AnyJob = AnySpec | tuple[str, AnySpec]
 """A spec, or (job id, spec) for an id of your own."""
 
 INT32_MAX = 2**31 - 1
+MAX_SPEC_BYTES = 64 * 1024
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""Both serialized, by the contract."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +44,14 @@ class Call(Generic[Response, Value]):
 def submit_request(
     tenant: str, spec: AnySpec, job_id: str | None, *, validate_only: bool = False
 ) -> service_pb2.SubmitJobRequest:
-    """The id is chosen here, before the first send, so that a repeated send is never a second job."""
+    """The id is chosen here, before the first send, so that a repeated send is never a second job.
+
+    Raises InvalidRequest for a spec or an id that cannot be.
+    """
     return service_pb2.SubmitJobRequest(
         tenant=tenant,
-        job_id=new_job_id() if job_id is None else job_id,
-        spec=job_spec(spec),
+        job_id=new_job_id() if job_id is None else checked_job_id(job_id),
+        spec=_bounded("spec", job_spec(spec), MAX_SPEC_BYTES),
         validate_only=validate_only,
     )
 
@@ -58,25 +66,48 @@ def submit(request: service_pb2.SubmitJobRequest) -> Call[service_pb2.SubmitJobR
     return Call(method="SubmitJob", request=request, read=submitted)
 
 
-def submit_requests(
+def submit_each(
     tenant: str, jobs: Iterable[AnyJob], *, validate_only: bool = False
-) -> Iterator[service_pb2.SubmitJobRequest]:
-    """One each, in order, made when it is asked for."""
-    for each in jobs:
-        job_id, spec = each if isinstance(each, tuple) else (None, each)
-        yield submit_request(tenant, spec, job_id, validate_only=validate_only)
+) -> Iterator[tuple[str, service_pb2.SubmitJobRequest | InvalidRequest]]:
+    """The id of each, and what is sent for it or why nothing can be; in order, made when it is asked for."""
+    for job_id, spec in map(_named, jobs):
+        chosen = new_job_id() if job_id is None else job_id
+        try:
+            yield chosen, submit_request(tenant, spec, chosen, validate_only=validate_only)
+        except InvalidRequest as wrong:
+            yield chosen, wrong
 
 
 def submit_batch(
     tenant: str, jobs: Iterable[AnyJob], *, validate_only: bool
 ) -> Call[service_pb2.BatchSubmitJobsResponse, list[Job]]:
     """All or none."""
-    requests = submit_requests(tenant, jobs, validate_only=validate_only)
+    requests: list[service_pb2.SubmitJobRequest] = []
+    wrong: dict[str, InvalidRequest] = {}
+    for place, (_, asked) in enumerate(submit_each(tenant, jobs, validate_only=validate_only)):
+        if isinstance(asked, InvalidRequest):
+            wrong[f"requests[{place}]"] = asked
+        else:
+            requests.append(asked)
+    if wrong:
+        raise _wrong_batch(wrong)
     return Call(
         method="BatchSubmitJobs",
-        request=service_pb2.BatchSubmitJobsRequest(requests=requests),
+        request=_bounded("requests", service_pb2.BatchSubmitJobsRequest(requests=requests), MAX_BATCH_BYTES),
         read=lambda response: list(map(submitted, response.responses)),
     )
+
+
+def _wrong_batch(wrong: Mapping[str, InvalidRequest]) -> InvalidRequest:
+    """Of the wrong jobs by their places: every violation, and the first message."""
+    found = [
+        Violation(field=f"{place}.{each.field}", description=each.description)
+        for place, error in wrong.items()
+        for each in error.violations
+    ]
+    place, first = next(iter(wrong.items()))
+    others = f"; so are {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return invalid(f"{place} is wrong: {first.message}{others}", *found)
 
 
 def get(tenant: str, job_id: str, *, full: bool = True) -> Call[service_pb2.GetJobResponse, Job]:
@@ -97,7 +128,7 @@ def list_page(
     """One page of a listing."""
     request = service_pb2.ListJobsRequest(
         tenant=tenant,
-        states=[_state_number(state) for state in dict.fromkeys(states)],
+        states=[_state_number(state) for state in dict.fromkeys(checked_several("states", states))],
         labels=labels or {},
         page_size=_size("page_size", page_size),
         page_token=page_token,
@@ -122,7 +153,8 @@ class Listing:
         """Raises InvalidRequest for a limit that is negative."""
         if limit is not None and limit < 0:
             raise _broken("limit", f"must not be negative, and is {limit}; leave it out for all of them")
-        self._ask = partial(list_page, tenant, tuple(states), labels, page_size=page_size, full=full)
+        wanted = tuple(checked_several("states", states))
+        self._ask = partial(list_page, tenant, wanted, labels, page_size=page_size, full=full)
         self._left = limit
         self._next: str | None = ""
 
@@ -199,6 +231,18 @@ def checked_in_flight(count: int) -> int:
     if count < 1:
         raise _broken("in_flight", f"has to be at least 1, and is {count}")
     return count
+
+
+def _named(job: AnyJob) -> tuple[str | None, AnySpec]:
+    return job if isinstance(job, tuple) else (None, job)
+
+
+def _bounded(field: str, message: M, most: int) -> M:
+    """The same. A larger one would be refused by the scheduler, or by the transport in its own words."""
+    size = message.ByteSize()
+    if size > most:
+        raise _broken(field, f"has {size} bytes; at most {most} are allowed")
+    return message
 
 
 def _view(*, full: bool) -> job_pb2.JobView.ValueType:

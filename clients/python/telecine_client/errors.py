@@ -29,11 +29,12 @@
         └── WaitManyError    of wait_many
 
 After Unavailable, DeadlineExceeded and InternalError nothing is known about what the call did; every call may be
-repeated.
+repeated. Errors can be pickled and copied, as values can.
 """
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,6 +42,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from grpc import StatusCode
+
+from telecine_client.read_only import ReadOnly
 
 if TYPE_CHECKING:
     from telecine_client.values import Job
@@ -61,7 +64,7 @@ class Details:
 
     reason: str = ""
     """UPPER_SNAKE_CASE, stable; empty when no scheduler of ours gave one (a broken connection, a proxy)."""
-    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    metadata: Mapping[str, str] = field(default_factory=lambda: ReadOnly({}))
     violations: tuple[Violation, ...] = ()
     retry_after: timedelta | None = None
 
@@ -74,6 +77,10 @@ class TelecineError(Exception):
         self.message = message
         self.code = code
         self.details = details or Details()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception's own way calls its class with the message alone.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     @property
     def reason(self) -> str:
@@ -197,7 +204,7 @@ class DeadlineExceeded(TelecineError, TimeoutError):
 
 
 class InternalError(TelecineError):
-    """A defect of the scheduler (the message holds an id that is in its log), or no scheduler answers there."""
+    """A defect of the scheduler (the message holds an id that is in its log), or what answers there is none."""
 
 
 class ManyError(TelecineError):
@@ -211,22 +218,28 @@ class ManyError(TelecineError):
 class SubmitManyError(ManyError):
     """Not every job of submit_many was accepted; those that were go on."""
 
-    def __init__(self, job_ids: Sequence[str], results: Sequence[Job | TelecineError]) -> None:
+    def __init__(self, job_ids: Sequence[str], results: Sequence[Job | TelecineError], *, broken_off: bool) -> None:
+        self.broken_off = broken_off
+        """The iterable of jobs raised (see __cause__): it may have had more than those here, all of which were tried."""
         self.job_ids = tuple(job_ids)
         """Of all of them, in order: repeat what failed with the same ids, and nothing is submitted twice."""
         self.results = tuple(results)
         """In the same order: the job, or why there is none."""
         errors = [result for result in self.results if isinstance(result, TelecineError)]
-        super().__init__(f"{len(errors)} of {len(self.results)} jobs were not accepted", errors)
+        message = f"{len(errors)} of {len(self.results)} jobs were not accepted"
+        if broken_off:
+            message = f"the iterable of jobs raised an error; of those before, {message}"
+            errors.append(invalid("the iterable of jobs raised an error"))
+        super().__init__(message, errors)
 
 
 class WaitManyError(ManyError):
     """Not every job of wait_many was seen to its end."""
 
     def __init__(self, jobs: Mapping[str, Job], errors: Mapping[str, TelecineError]) -> None:
-        self.jobs = MappingProxyType(dict(jobs))
+        self.jobs = ReadOnly(jobs)
         """By job id: those that ended."""
-        self.errors = MappingProxyType(dict(errors))
+        self.errors = ReadOnly(errors)
         """By job id: why the others' ends were not seen; DeadlineExceeded for those that go on."""
         count = len(self.jobs) + len(self.errors)
         super().__init__(f"{len(self.errors)} of {count} jobs were not seen to their end", self.errors.values())
@@ -268,9 +281,9 @@ CLASSES: Mapping[tuple[StatusCode, str], type[TelecineError]] = MappingProxyType
 
 
 def error(code: StatusCode, message: str, details: Details | None = None) -> TelecineError:
-    """The error of the class that the table has for *code* and the reason in *details*."""
+    """The error of the class that the table has for *code* and the reason in *details*; InternalError for what it has not."""
     reason = details.reason if details else ""
-    found = CLASSES.get((code, reason)) or CLASSES[(code, "")]
+    found = CLASSES.get((code, reason)) or CLASSES.get((code, ""), InternalError)
     return found(message, code=code, details=details)
 
 

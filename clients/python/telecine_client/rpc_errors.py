@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import MappingProxyType
+from datetime import timedelta
 from typing import cast
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from telecine_client.errors import Details, TelecineError, Violation, error
+from telecine_client.read_only import ReadOnly
 
 DOMAIN = "telecine"
 DETAILS_KEY = "grpc-status-details-bin"
 
-
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
+# OK is no error: whoever says so in an error's place has not said what is wrong.
+_CODES = {code.value[0]: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
 
 
 def from_rpc_error(raw: grpc.RpcError) -> TelecineError:
@@ -50,15 +52,30 @@ def _details(trailers: Iterable[tuple[str, str | bytes]] | None) -> Details:
 
 
 def read_details(status: status_pb2.Status) -> Details:
-    """ErrorInfo of our domain, every field violation, and how long to wait."""
+    """ErrorInfo of our domain, every field violation, and how long to wait; what cannot be read is left out."""
     info, request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
     for part in status.details:
         for message in (info, request, retry):
-            part.Unpack(message)
+            _unpack(part, message)
     ours = info.domain == DOMAIN
     return Details(
         reason=info.reason if ours else "",
-        metadata=MappingProxyType(dict(info.metadata) if ours else {}),
+        metadata=ReadOnly(info.metadata if ours else {}),
         violations=tuple(Violation(field=at.field, description=at.description) for at in request.field_violations),
-        retry_after=retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None,
+        retry_after=_delay(retry),
     )
+
+
+def _unpack(part: Any, message: Message) -> None:
+    try:
+        part.Unpack(message)
+    except DecodeError:
+        message.Clear()
+
+
+def _delay(retry: error_details_pb2.RetryInfo) -> timedelta | None:
+    """None for one that no clock reaches."""
+    try:
+        return retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
+    except (OverflowError, ValueError):
+        return None

@@ -20,6 +20,7 @@ from telecine_client.backoff import Backoff
 from telecine_client.calls import Call
 from telecine_client.channels import aio_channel
 from telecine_client.errors import TelecineError, closed
+from telecine_client.resumption import Breaks
 from telecine_client.rpc_errors import from_rpc_error
 from telecine_client.settings import Settings
 
@@ -36,16 +37,29 @@ class Schedulers:
     def __init__(self, settings: Settings, *, backoff: Backoff) -> None:
         self.rotation = Rotation(settings.addresses)
         self.backoff = backoff
-        self.closed = False
         self._settings = settings
+        self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._stubs: dict[str, SchedulerServiceAsyncStub] = {}
 
+    @property
+    def closed(self) -> bool:
+        """Nothing can be asked for any more, and what is under way ends."""
+        return self._closing.is_set()
+
+    def check(self) -> None:
+        """Raises RuntimeError when this client cannot be used, or not here."""
+        if self.closed:
+            raise RuntimeError("this client is closed; make a new one")
+        self._check_place()
+
     def stub(self, address: str) -> SchedulerServiceAsyncStub:
-        """For the scheduler at one of the addresses. Raises RuntimeError when this client cannot be used here."""
-        self._check()
+        """For the scheduler at one of the addresses. Raises Unavailable when this client was closed meanwhile."""
+        if self.closed:
+            raise closed()
+        self._check_place()
         if address not in self._stubs:
             self._channels[address] = aio_channel(address, self._settings.credentials)
             self._stubs[address] = scheduler_service_pb2_grpc.SchedulerServiceStub(self._channels[address])
@@ -77,15 +91,28 @@ class Schedulers:
         now = asyncio.get_running_loop().time
         attempts = Attempts(timeout, now(), backoff=self.backoff, rotation=self.rotation)
         while True:
-            address = self.rotation.current
+            address, seconds = attempts.begin(now())
             try:
-                return await attempt(address, attempts.left(now()))
+                return await attempt(address, seconds)
             except TelecineError as error:
                 if self.closed:
                     raise
                 wait = attempts.wait(error, now())
-            self.rotation.turn_from(address)
-            await asyncio.sleep(wait)
+            await self.pause(wait)
+
+    def breaks(self, outage_timeout: timedelta | None) -> Breaks:
+        """For a watch that begins now."""
+        now = asyncio.get_running_loop().time()
+        return Breaks(now, backoff=self.backoff, rotation=self.rotation, outage_timeout=outage_timeout)
+
+    async def pause(self, seconds: float) -> None:
+        """Let so many seconds pass. Raises Unavailable as soon as this client is closed."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+        raise closed()
 
     @contextmanager
     def translation(self) -> Iterator[None]:
@@ -101,15 +128,17 @@ class Schedulers:
             raise
 
     async def close(self) -> None:
-        """End every call and connection. May be called twice."""
-        self.closed = True
+        """End every call and connection. May be called twice. Raises RuntimeError in another event loop than theirs."""
+        if not self.closed and self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "this AsyncClient belongs to another event loop; close it in that one, before it ends (async with does)"
+            )
+        self._closing.set()
         channels, self._channels, self._stubs = self._channels, {}, {}
         for channel in channels.values():
             await channel.close()
 
-    def _check(self) -> None:
-        if self.closed:
-            raise RuntimeError("this client is closed; make a new one")
+    def _check_place(self) -> None:
         if self._pid != os.getpid():
             raise RuntimeError(
                 "this client was made before a fork, and gRPC's connections do not survive one; make it in the child"

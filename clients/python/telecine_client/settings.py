@@ -12,6 +12,7 @@ from typing import Self, TypedDict
 import grpc
 
 from telecine_client.addresses import parse_addresses, stays_on_this_machine
+from telecine_client.arguments import checked_duration
 from telecine_client.token import Token, TokenFile
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -25,7 +26,7 @@ class SecurityOptions(TypedDict, total=False):
     """Keyword arguments of both clients; what is left out, or None, comes from the environment variable that is named."""
 
     tls: bool | None
-    """TELECINE_TLS (1 or 0). Default: on when one of the files below is given."""
+    """TELECINE_TLS (1 or 0). Default: on when one of the files below is given. False: whatever files the environment names."""
     ca_file: AnyPath | None
     """TELECINE_CA_FILE: PEM certificates that a scheduler's has to lead to. Default: gRPC's own."""
     cert_file: AnyPath | None
@@ -90,17 +91,21 @@ def chosen_tenant(tenant: str | None) -> str:
 
 
 def positive(timeout: timedelta) -> timedelta:
-    """The same. Raises ValueError for a timeout within which nothing can be done."""
+    """The same. Raises ValueError for a timeout within which nothing can be done, TypeError for what is no timedelta."""
+    checked_duration("timeout", timeout)
     if timeout <= timedelta():
         raise ValueError(f"the timeout has to be positive, not {timeout}")
     return timeout
 
 
 def _credentials(security: SecurityOptions) -> grpc.ChannelCredentials | None:
-    ca, cert, key = (_file(security, name) for name in ("ca_file", "cert_file", "key_file"))
     wanted = security.get("tls")
+    if wanted is False and not any(security.get(name) for name in ("ca_file", "cert_file", "key_file")):
+        # Files that only the environment names stand back behind the argument.
+        return None
     if wanted is None:
         wanted = _switch("TELECINE_TLS", os.environ.get("TELECINE_TLS", ""))
+    ca, cert, key = (_file(security, name) for name in ("ca_file", "cert_file", "key_file"))
     if (cert is None) != (key is None):
         raise ValueError("a client's certificate needs its key: give cert_file and key_file together")
     if wanted is False and (ca or cert):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar, Unpack, cast
 
 from google.protobuf import json_format
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from telecine.v1 import media_pb2
 from telecine_client.errors import Violation, invalid
 from telecine_client.spec_options import SpecOptions, apply
+from telecine_client.spec_shape import NO_SUCH_FIELD, kind, plain, violations, without_secrets
 
 AnySpec = media_pb2.JobSpec | Mapping[str, Any] | str
 """A JobSpec message, or its proto JSON as a dictionary or text (camelCase or snake_case)."""
@@ -25,77 +27,51 @@ M = TypeVar("M", bound=Message)
 
 
 def job_spec(spec: AnySpec) -> media_pb2.JobSpec:
-    """The message for *spec*. Raises InvalidRequest naming every unknown field, or the first that does not fit."""
+    """The message for *spec*. Raises InvalidRequest naming every field that is unknown or of a wrong kind."""
     if isinstance(spec, media_pb2.JobSpec):
         return spec
     if isinstance(spec, str):
         try:
             spec = json.loads(spec)
-        except json.JSONDecodeError as broken:
+        except ValueError as broken:
             raise invalid(f"the spec is no JSON: {broken}") from broken
+        except RecursionError:
+            raise invalid("the spec is no JSON that can be read: it is nested too deeply") from None
     return read_message(spec, media_pb2.JobSpec(), at="spec")
 
 
 def read_message(data: object, message: M, *, at: str) -> M:
     """Fill *message* from the proto JSON *data*, which is found *at* this path of the request.
 
-    Raises InvalidRequest naming every unknown field, or the first that does not fit.
+    Raises InvalidRequest naming every field that is unknown or of a wrong kind, or the first whose value does not fit.
     """
     if not isinstance(data, Mapping):
-        raise invalid(
-            f"{at} is {_kind(data)}; it has to be an object with fields", Violation(field=at, description="no object")
-        )
-    unknown = tuple(_unknown_fields(data, cast("Descriptor", message.DESCRIPTOR), at))
+        rule = f"is {kind(data)}; it has to be an object with fields"
+        raise invalid(f"{at} {rule}", Violation(field=at, description=rule))
+    descriptor = cast("Descriptor", message.DESCRIPTOR)
+    found = tuple(violations(data, descriptor, at))
+    unknown = [each.field for each in found if each.description == NO_SUCH_FIELD]
     if unknown:
-        violations = (Violation(field=path, description="there is no such field") for path in unknown)
-        raise invalid(f"unknown fields: {', '.join(unknown)}", *violations)
-    try:
-        json_format.ParseDict(dict(data), message)
-    except json_format.ParseError as wrong:
+        raise invalid(f"unknown fields: {', '.join(unknown)}", *found)
+    if found:
+        raise invalid("; ".join(f"{each.field} {each.description}" for each in found), *found)
+    given = plain(data)
+    wrong = _parsed(without_secrets(given, descriptor), type(message)())
+    if wrong is not None:
         raise invalid(f"{at} does not fit the contract: {str(wrong).rstrip('.')}") from wrong
+    if _parsed(given, message) is not None:
+        # Not in protobuf's words, which quote the value.
+        raise invalid(f"{at} does not fit the contract: a value of its inputs or output cannot stand there")
     return message
 
 
-def _unknown_fields(data: Mapping[Any, Any], descriptor: Descriptor, at: str) -> Iterator[str]:
-    """Paths of the keys that are no field of *descriptor*, at any depth."""
-    fields = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
-    for key, value in data.items():
-        path = f"{at}.{key}"
-        field = fields.get(key)
-        if field is None:
-            yield path
-        else:
-            for where, part, kind in _submessages(field, value, path):
-                yield from _unknown_fields(part, kind, where)
-
-
-def _submessages(field: FieldDescriptor, value: Any, at: str) -> Iterator[tuple[str, Mapping[Any, Any], Descriptor]]:
-    """The objects in a field's value, each with its path and type; values of a wrong shape are left to the parser."""
-    kind = field.message_type
-    # Google's own types (Duration, Timestamp) are written as strings.
-    if kind is None or kind.full_name.startswith("google.protobuf."):
-        return
-    parts: Iterable[tuple[str, Any]] = ((at, value),)
-    if kind.GetOptions().map_entry:
-        kind = kind.fields_by_name["value"].message_type
-        parts = ((f"{at}[{name}]", part) for name, part in value.items()) if isinstance(value, Mapping) else ()
-    elif isinstance(value, list):
-        parts = ((f"{at}[{index}]", part) for index, part in enumerate(value))
-    for where, part in parts:
-        if kind is not None and isinstance(part, Mapping):
-            yield where, part, kind
-
-
-def _kind(data: object) -> str:
-    names = {
-        type(None): "empty",
-        list: "a list",
-        str: "a text",
-        int: "a number",
-        float: "a number",
-        bool: "true or false",
-    }
-    return names.get(type(data), "no object")
+def _parsed(data: Mapping[str, Any], message: Message) -> Exception | None:
+    """What is wrong with *data*, or None once it is in *message*."""
+    try:
+        json_format.ParseDict(cast("dict[str, Any]", data), message)
+    except (json_format.ParseError, ValueError) as wrong:
+        return wrong
+    return None
 
 
 def transcode(
@@ -186,6 +162,9 @@ def probe(
 def _spec(
     source: Source, task: media_pb2.Task, options: SpecOptions, output_uri: str | None = None
 ) -> media_pb2.JobSpec:
+    for name, place in (("the source", source), ("the output", output_uri)):
+        if isinstance(place, os.PathLike):
+            raise TypeError(f"{name} is a path; a worker needs a URI: write path.resolve().as_uri()")
     given = source if isinstance(source, media_pb2.Input) else media_pb2.Input(uri=source)
     spec = media_pb2.JobSpec(inputs={"source": given}, task=task)
     if output_uri is not None:

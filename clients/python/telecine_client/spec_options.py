@@ -57,7 +57,14 @@ _LIMITS = (
 
 
 def apply(options: SpecOptions, spec: media_pb2.JobSpec) -> None:
-    """Write the *options* into *spec*. Raises ValueError for a not_before without time zone: it could be any hour."""
+    """Write the *options* into *spec*.
+
+    Raises ValueError for a not_before without time zone, which could be any hour, and TypeError for an option there is not.
+    """
+    unknown = sorted(options.keys() - SpecOptions.__annotations__.keys())
+    if unknown:
+        known = ", ".join(SpecOptions.__annotations__)
+        raise TypeError(f"there is no option {', '.join(unknown)}; there are {known}")
     start = options.get("not_before")
     if start is not None:
         if start.tzinfo is None:

@@ -16,16 +16,9 @@ MOST_ITEMS = 500
 """In one message, by the contract."""
 MOST_BYTES = 2 * 1024 * 1024
 """In one message: half of what the contract allows, for the schedulers' sake."""
-LARGEST_ITEM_BYTES = 128 * 1024
-"""A larger one is no valid job; it goes alone, so that its refusal is its own."""
 
 Item = TypeVar("Item")
 Given = service_pb2.SubmitJobResponse | TelecineError
-
-
-def fits(request: service_pb2.SubmitJobRequest) -> bool:
-    """Whether it may share a stream with others."""
-    return request.ByteSize() <= LARGEST_ITEM_BYTES
 
 
 def next_message(

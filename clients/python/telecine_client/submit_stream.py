@@ -12,7 +12,7 @@ import grpc.aio
 from telecine.v1 import scheduler_service_pb2 as service_pb2
 from telecine_client.errors import TelecineError, Unavailable, Unimplemented, closed, error
 from telecine_client.schedulers import Schedulers
-from telecine_client.submissions import fits, next_message, outcomes
+from telecine_client.submissions import next_message, outcomes
 
 if TYPE_CHECKING:
     from telecine.v1.scheduler_service_pb2_grpc import SchedulerServiceAsyncStub
@@ -35,7 +35,7 @@ class SubmitStreams:
         """One attempt at SubmitJob. Raises TelecineError as the unary call would."""
         now = asyncio.get_running_loop().time
         deadline = now() + seconds
-        if address not in self._without and fits(request):
+        if address not in self._without:
             try:
                 return await self._by_stream(address, request, seconds)
             except _StreamRefusedError as refused:
@@ -117,6 +117,8 @@ class _SubmitStream:
 
     async def close(self) -> None:
         """End at once."""
+        if self._running.done():
+            return
         self._call.cancel()
         await asyncio.wait([self._running])
 
@@ -126,7 +128,7 @@ class _SubmitStream:
 
     async def _run(self) -> None:
         writing = asyncio.create_task(self._write())
-        ended: TelecineError = closed()
+        ended = error(grpc.StatusCode.INTERNAL, "the stream of submissions could not be read")
         try:
             with self._schedulers.translation():
                 async for response in self._call:
@@ -136,6 +138,7 @@ class _SubmitStream:
             ended = broken
         finally:
             self.over = True
+            ended = closed() if self._schedulers.closed else ended
             self._call.cancel()
             writing.cancel()
             await asyncio.wait([writing])

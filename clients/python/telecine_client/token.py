@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import NoReturn
 
 from grpc import StatusCode
 
@@ -28,6 +29,9 @@ class Token:
         """What is sent with a call that begins now."""
         return (("authorization", f"Bearer {self._text}"),)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a token is not pickled or copied: it would be readable in what comes out; give it again there")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
 
@@ -40,28 +44,27 @@ class TokenFile(Token):
         self._path = Path(path)
         self._version: tuple[int, int, int] | None = None
         try:
-            super().__init__(self._read())
+            self._renew()
         except OSError as wrong:
             raise ValueError(f"the token file {self._path} cannot be read: {wrong.strerror}") from wrong
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What is sent with a call that begins now. Raises Unauthenticated when the file is gone or holds no token."""
         try:
-            if self._changed():
-                super().__init__(self._read())
+            self._renew()
         except (OSError, ValueError) as wrong:
             reason = wrong.strerror if isinstance(wrong, OSError) else str(wrong)
             message = f"the token file {self._path} cannot be read: {reason}"
             raise Unauthenticated(message, code=StatusCode.UNAUTHENTICATED) from wrong
         return super().metadata()
 
-    def _changed(self) -> bool:
-        return self._version != _version(self._path)
-
-    def _read(self) -> str:
+    def _renew(self) -> None:
+        """Read it unless it is what was read last. Raises OSError or ValueError, every time until there is a token again."""
         # The version is taken first: a file that changes in between is read once too often, never once too little.
-        self._version = _version(self._path)
-        return self._path.read_text(errors="replace").strip()
+        version = _version(self._path)
+        if version != self._version:
+            super().__init__(self._path.read_text(errors="replace").strip())
+            self._version = version
 
 
 def _version(path: Path) -> tuple[int, int, int]:

@@ -122,7 +122,7 @@ class Job:
     state: JobState
     revision: int
     """Grows with every visible change; numbers are skipped. Only compare revisions of one job."""
-    spec: media_pb2.JobSpec | None
+    spec: media_pb2.JobSpec | None = field(hash=False)
     """What was asked, in the contract's own form; header values and URL queries are never given back."""
     wait_reason: WaitReason | None
     blocked_reason: str
@@ -194,10 +194,13 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchEvent:
-    """What a watch of many jobs tells: a newer snapshot, why a job is not watched any more, or that changes were missed."""
+    """What a watch of many jobs tells: a newer snapshot, why a job is not watched any more, or that changes were missed.
+
+    With all or labels there are also events with nothing but a newer `resume_token`: what changed was of other jobs.
+    """
 
     job_id: str
-    """Empty when `reset`."""
+    """Empty where it is about no job."""
     job: Job | None
     error: TelecineError | None
     """JobNotFound or JobDeleted: this job is not watched any more; the others are."""

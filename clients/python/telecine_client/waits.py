@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
+
+import grpc
 
 from telecine_client import calls
-from telecine_client.errors import JobNotFound, TelecineError, Unimplemented, closed
+from telecine_client.errors import TelecineError, Unimplemented, closed, error
 from telecine_client.job_id import checked_job_id
 from telecine_client.jobs_watch import JobsWatch
+from telecine_client.many import LONGEST_LOOK
 from telecine_client.schedulers import Schedulers
 from telecine_client.values import Job, WatchEvent
 from telecine_client.watch import watch
 from telecine_client.watched_jobs import MOST_JOBS, WatchedJobs
 
 End = asyncio.Future[Job]
+
+# Thousands of jobs may end together; their calls must not come together.
+MOST_COMPLETED_AT_ONCE = 32
 
 
 class Waits:
@@ -25,6 +32,7 @@ class Waits:
         self._schedulers = schedulers
         self._tenant = tenant
         self._shared: list[_SharedWatch] = []
+        self._completing = asyncio.Semaphore(MOST_COMPLETED_AT_ONCE)
         self._each_alone = False
         """A scheduler has no WatchJobs."""
 
@@ -42,12 +50,29 @@ class Waits:
                     return job
         raise AssertionError("a watch ends with a final job or an error")
 
-    async def completed(self, job: Job) -> Job:
-        """The final *job* with spec and attempts; as it is when it was deleted or retried since."""
+    def heard_of(self, job_id: str) -> bool:
+        """Whether anything came about a job that is waited for."""
+        return any(each.heard_of(job_id) for each in self._shared)
+
+    async def look(self, job_id: str) -> Job | None:
+        """The job, if it has ended by now; None also where that is not to be had. For waits that had no time to hear of it."""
         try:
-            async with aclosing(self._alone(job.job_id)) as jobs:
-                whole = await anext(jobs)
-        except JobNotFound:
+            async with self._completing:
+                job = await self._schedulers.call(calls.get(self._tenant, job_id), timeout=LONGEST_LOOK)
+        except TelecineError:
+            # The wait's own time is over; that nothing can be asked is no news about the job.
+            return None
+        return job if job.state.final else None
+
+    async def completed(self, job: Job, timeout: timedelta) -> Job:
+        """The final *job* with spec and attempts; as it is when they are not to be had any more, or not within *timeout*."""
+        if job.spec is not None:
+            return job
+        try:
+            async with self._completing:
+                whole = await self._schedulers.call(calls.get(self._tenant, job.job_id), timeout=timeout)
+        except TelecineError:
+            # It was deleted, or no scheduler is there just now: that it ended, and how, was seen all the same.
             return job
         return whole if whole.revision == job.revision else job
 
@@ -56,7 +81,7 @@ class Waits:
         return watch(self._schedulers, request, outage_timeout=None)
 
     def _room(self, job_id: str) -> _SharedWatch:
-        self._schedulers.stub(self._schedulers.rotation.current)
+        self._schedulers.check()
         self._shared = [each for each in self._shared if not each.over]
         for each in self._shared:
             if each.has_room_for(job_id):
@@ -73,14 +98,20 @@ class _SharedWatch:
     """One stream and the task that reads it."""
 
     def __init__(self, schedulers: Schedulers, tenant: str) -> None:
+        self._schedulers = schedulers
         self._watched = WatchedJobs(tenant)
         self._watch = JobsWatch(schedulers, self._watched, outage_timeout=None)
         self._ends: dict[str, list[End]] = {}
+        self._heard: set[str] = set()
+        """Of the jobs in _ends."""
         self._running = asyncio.create_task(self._run())
 
     @property
     def over(self) -> bool:
         return self._running.done()
+
+    def heard_of(self, job_id: str) -> bool:
+        return job_id in self._heard
 
     def has_room_for(self, job_id: str) -> bool:
         return job_id in self._ends or len(self._ends) < MOST_JOBS
@@ -96,8 +127,9 @@ class _SharedWatch:
             self._leave(job_id, end)
 
     async def close(self) -> None:
-        self._running.cancel()
-        await asyncio.wait([self._running])
+        if not self.over:
+            self._running.cancel()
+            await asyncio.wait([self._running])
 
     def _leave(self, job_id: str, end: End) -> None:
         others = self._ends.get(job_id, [])
@@ -105,10 +137,11 @@ class _SharedWatch:
             others.remove(end)
             if not others:
                 del self._ends[job_id]
+                self._heard.discard(job_id)
                 self._watch.remove(job_id)
 
     async def _run(self) -> None:
-        ended: TelecineError = closed()
+        ended = error(grpc.StatusCode.INTERNAL, "the watch of the jobs could not be read")
         try:
             async with aclosing(self._watch.events()) as events:
                 async for together in events:
@@ -117,6 +150,8 @@ class _SharedWatch:
         except TelecineError as broken:
             ended = broken
         finally:
+            if self._schedulers.closed:
+                ended = closed()
             for job_id in list(self._ends):
                 self._fail(job_id, ended)
 
@@ -126,6 +161,8 @@ class _SharedWatch:
         elif event.job is not None and event.job.state.final:
             for end in self._taken(event.job_id):
                 end.set_result(event.job)
+        elif event.job_id in self._ends:
+            self._heard.add(event.job_id)
 
     def _fail(self, job_id: str, why: TelecineError) -> None:
         """Each gets an exception of their own, because each raises it."""
@@ -133,4 +170,5 @@ class _SharedWatch:
             end.set_exception(type(why)(why.message, code=why.code, details=why.details))
 
     def _taken(self, job_id: str) -> list[End]:
+        self._heard.discard(job_id)
         return [end for end in self._ends.pop(job_id, []) if not end.done()]

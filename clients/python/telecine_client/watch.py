@@ -31,10 +31,10 @@ async def resumed(
     Raises a TelecineError when a scheduler says that there is nothing to watch (JobNotFound, InvalidRequest, ...), or when
     *breaks* gives up.
     """
+    schedulers.check()
     now = asyncio.get_running_loop().time
     while True:
-        address = schedulers.rotation.current
-        stub = schedulers.stub(address)
+        stub = schedulers.stub(breaks.begin(now()))
         try:
             with schedulers.translation():
                 async with aclosing(stream(stub)) as news:
@@ -44,18 +44,15 @@ async def resumed(
         except TelecineError as broken:
             if schedulers.closed:
                 raise
-            cause = schedulers.rotation.named(broken)
-            cause.__cause__ = broken.__cause__
-        wait = breaks.wait(cause, now())
-        schedulers.rotation.turn_from(address)
-        await asyncio.sleep(wait)
+            cause = broken
+        await schedulers.pause(breaks.wait(cause, now()))
 
 
 async def reached(call: grpc.aio.Call, breaks: Breaks) -> None:
     """Until a scheduler has taken the call, however long it has nothing to tell; or the call has ended."""
     await call.initial_metadata()
     if not call.done():
-        breaks.contact(asyncio.get_running_loop().time())
+        breaks.taken(asyncio.get_running_loop().time())
 
 
 async def watch(
@@ -63,10 +60,10 @@ async def watch(
 ) -> AsyncGenerator[Job, None]:
     """Give each newer snapshot of the job up to the final one; resumes by itself after the last revision it gave."""
     seen = Seen(revision=request.after_revision)
-    breaks = Breaks(asyncio.get_running_loop().time(), backoff=schedulers.backoff, outage_timeout=outage_timeout)
+    now = asyncio.get_running_loop().time
+    breaks = schedulers.breaks(outage_timeout)
 
     async def stream(stub: SchedulerServiceAsyncStub) -> AsyncGenerator[Job, None]:
-        now = asyncio.get_running_loop().time
         call = stub.WatchJob(seen.resumed(request), metadata=schedulers.metadata())
         try:
             await reached(call, breaks)

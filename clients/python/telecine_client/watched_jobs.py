@@ -11,6 +11,7 @@ from typing import TypeVar
 from telecine.v1 import job_pb2
 from telecine.v1 import scheduler_service_pb2 as service_pb2
 from telecine_client import wire
+from telecine_client.arguments import checked_several
 from telecine_client.errors import Violation, invalid
 from telecine_client.job_id import checked_job_id
 from telecine_client.rpc_errors import from_status
@@ -42,7 +43,7 @@ class WatchedJobs:
         self._every = every
         self._labels = dict(labels or {})
         self._token = resume_token or ""
-        self._revisions = dict.fromkeys(map(checked_job_id, job_ids), 0)
+        self._revisions = dict.fromkeys(map(checked_job_id, checked_several("job_ids", job_ids)), 0)
         self._followed: OrderedDict[str, int] = OrderedDict()
         self._unsaid: list[tuple[bool, str]] = []
         """Whether it was added or removed, and which."""
@@ -89,7 +90,10 @@ class WatchedJobs:
         ]
 
     def take(self, response: service_pb2.WatchJobsResponse) -> list[WatchEvent]:
-        """What is new in it. The last event has its resume_token, those before it the one before it."""
+        """What is new in it. The last event has its resume_token, those before it the one before it.
+
+        Where nothing else is new, a newer token is an event by itself: the caller's would be too old some day.
+        """
         before = WatchEvent(job_id="", job=None, error=None, reset=False, resume_token=self._token)
         events = [replace(before, reset=True)] if response.reset else []
         events += [
@@ -103,6 +107,8 @@ class WatchedJobs:
             if self._revisions.pop(failed.job_id, None) is not None
         ]
         self._token = response.resume_token or self._token
+        if self.follows and not events and self._token != before.resume_token:
+            events = [before]
         if events:
             events[-1] = replace(events[-1], resume_token=self._token)
         return events

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
-from types import MappingProxyType
 from typing import TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor
@@ -17,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from telecine.v1 import job_pb2, media_pb2
 from telecine.v1 import scheduler_service_pb2 as service_pb2
 from telecine_client.media import AudioStream, MediaInfo, SubtitleStream, VideoStream
+from telecine_client.read_only import ReadOnly
 from telecine_client.states import AttemptOutcome, DetectionKind, FailureKind, JobState, Phase, WaitReason
 from telecine_client.values import (
     Artifact,
@@ -61,7 +61,7 @@ def job(message: job_pb2.Job) -> Job:
         if message.wait_reason
         else None,
         blocked_reason=message.blocked_reason,
-        labels=MappingProxyType(dict(message.labels)),
+        labels=ReadOnly(message.labels),
         progress=_set(message, "progress", progress),
         failure=_set(message, "failure", failure),
         result=_set(message, "result", job_result),
@@ -137,8 +137,8 @@ def job_result(message: job_pb2.JobResult) -> JobResult:
     """The maps are read-only copies."""
     return JobResult(
         artifacts=tuple(map(artifact, message.artifacts)),
-        measurements=MappingProxyType(dict(message.measurements)),
-        inputs=MappingProxyType({name: media_info(info) for name, info in message.inputs.items()}),
+        measurements=ReadOnly(message.measurements),
+        inputs=ReadOnly({name: media_info(info) for name, info in message.inputs.items()}),
         detections=tuple(map(detection, message.detections)),
     )
 
@@ -174,7 +174,7 @@ def queue_stats(message: service_pb2.GetQueueStatsResponse) -> QueueStats:
 def _by_state(counts: Mapping[str, int]) -> Mapping[JobState, int]:
     found = {state: counts.get(state.value, 0) for state in JobState if state is not JobState.UNKNOWN}
     strange = sum(counts.values()) - sum(found.values())
-    return MappingProxyType(found | ({JobState.UNKNOWN: strange} if strange else {}))
+    return ReadOnly(found | ({JobState.UNKNOWN: strange} if strange else {}))
 
 
 def worker(message: service_pb2.Worker) -> Worker:

@@ -29,7 +29,11 @@ def dev(
     ] = None,
     file_root: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Jobs use files below it. May be repeated; default: where you are."),
+        typer.Option(
+            metavar="DIR",
+            envvar="TELECINE_FILE_ROOTS",
+            help="Jobs use files below it. May be repeated; in the variable with colons between. Default: where you are.",
+        ),
     ] = None,
     redis_server: RedisServer = None,
 ) -> None:

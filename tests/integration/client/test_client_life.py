@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
+import grpc
 import pytest
-from tests.integration.client.conftest import SPEC, ScriptedScheduler, job, stream
+from tests.integration.client.conftest import SPEC, ScriptedScheduler, detailed, job, refuse, stream
 
 from telecine.v1 import job_pb2
 from telecine.v1 import scheduler_service_pb2 as service_pb2
-from telecine_client import AsyncClient, Client, errors
+from telecine_client import AsyncClient, Client, Job, SubmitManyError, errors
 
 QUEUED = job_pb2.JOB_STATE_QUEUED
 
@@ -151,6 +153,70 @@ async def test_what_is_cancelled_before_it_is_sent_is_not_sent(scheduler: Script
         asyncio.get_running_loop().call_soon(given_up.cancel)
         await kept
     assert ["a", "c"] == [each.job_id for message in scheduler.requests for each in message.requests]
+
+
+async def test_closing_ends_every_pause(scheduler: ScriptedScheduler) -> None:
+    """Who waits for the next attempt is told at once that the client was closed, not after the hour that was asked for."""
+    busy = detailed(grpc.StatusCode.UNAVAILABLE, "busy", reason="BUSY", retry_after=timedelta(seconds=20))
+
+    async def ended(request: object, context: Any) -> AsyncIterator[Any]:
+        await context.abort_with_status(busy)
+        yield
+
+    scheduler.script("GetJob", refuse(busy))
+    scheduler.script("WatchJob", ended)
+    scheduler.script("WatchJobs", ended)
+    client = AsyncClient(scheduler.address)
+    under_way = [
+        asyncio.create_task(each)
+        for each in (client.get("j1"), anext(client.watch("j1")), anext(client.watch_many(all=True)), client.wait("j1"))
+    ]
+    async with asyncio.timeout(10):
+        await scheduler.reached({"GetJob": 1, "WatchJobs": 2, "WatchJob": 1})
+        # However far each has come with that answer.
+        await client.close()
+        ends = await asyncio.gather(*under_way, return_exceptions=True)
+    assert [errors.Unavailable] * 4 == [type(end) for end in ends]
+    assert {"the client was closed while the call was under way"} == {str(end) for end in ends}
+
+
+async def test_a_client_that_is_closed_during_submit_many_tells_what_was_accepted(scheduler: ScriptedScheduler) -> None:
+    """The rest are Unavailable, those that were not begun too."""
+
+    async def first_only(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        message = await anext(requests)
+        results = [{"response": {"job": job(1, QUEUED, job_id=each.job_id)}} for each in message.requests]
+        yield service_pb2.SubmitJobsResponse(sequence=message.sequence, results=results)
+        await anext(requests)
+        second.set()
+        await asyncio.Event().wait()
+
+    second = asyncio.Event()
+    scheduler.script("SubmitJobs", first_only)
+    client = AsyncClient(scheduler.address)
+    many = asyncio.create_task(client.submit_many([SPEC] * 3, in_flight=1))
+    async with asyncio.timeout(10):
+        await second.wait()
+        await client.close()
+        with pytest.raises(SubmitManyError, match="2 of 3 jobs were not accepted") as caught:
+            await many
+    assert [Job, errors.Unavailable, errors.Unavailable] == [type(each) for each in caught.value.results]
+
+
+def test_a_client_is_closed_in_its_own_loop() -> None:
+    """Elsewhere that is said, and not in gRPC's words; unless it has no connection yet, or none any more."""
+    client, unused = AsyncClient("127.0.0.1:1"), AsyncClient("127.0.0.1:1")
+
+    async def use() -> None:
+        client._schedulers.stub("127.0.0.1:1")
+
+    with asyncio.Runner() as runner:
+        runner.run(use())
+        with pytest.raises(RuntimeError, match="belongs to another event loop; close it in that one"):
+            asyncio.run(client.close())
+        runner.run(client.close())
+    asyncio.run(client.close())
+    asyncio.run(unused.close())
 
 
 def test_a_client_of_another_loop_says_so() -> None:

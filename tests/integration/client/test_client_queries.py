@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from tests.integration.client.conftest import ScriptedScheduler, detailed, job, refuse
+from tests.integration.client.conftest import ScriptedScheduler, away, detailed, job, refuse
 
 from telecine.v1 import job_pb2
 from telecine.v1 import scheduler_service_pb2 as service_pb2
@@ -128,15 +128,23 @@ async def test_get_may_leave_out_the_large_parts(scheduler: ScriptedScheduler) -
 
 
 async def test_retry_says_which_generation_it_saw(scheduler: ScriptedScheduler) -> None:
-    """0 stands for any; the answer is the job as it is now."""
+    """The answer is the job as it is now."""
     scheduler.script("RetryJob", giving(service_pb2.RetryJobResponse(job=job(20, QUEUED, generation=2))))
     async with AsyncClient(scheduler.address, tenant="films") as client:
         got = await client.retry("j1", expected_generation=1)
-        await client.retry("j1")
     assert (JobState.QUEUED, 2) == (got.state, got.generation)
-    assert [("films", "j1", 1), ("films", "j1", 0)] == [
-        (each.tenant, each.job_id, each.expected_generation) for each in scheduler.requests
-    ]
+    (request,) = scheduler.requests
+    assert ("films", "j1", 1) == (request.tenant, request.job_id, request.expected_generation)
+
+
+async def test_retry_of_any_generation_is_one_of_that_which_is_there(scheduler: ScriptedScheduler) -> None:
+    """It is asked for first: a retry whose answer is lost must not be refused as one of a job that runs."""
+    scheduler.script("GetJob", giving(service_pb2.GetJobResponse(job=job(9, QUEUED, generation=4))))
+    scheduler.script("RetryJob", away(), giving(service_pb2.RetryJobResponse(job=job(20, QUEUED, generation=5))))
+    async with AsyncClient(scheduler.address) as client:
+        assert 5 == (await client.retry("j1")).generation
+    get, *retries = scheduler.requests
+    assert (job_pb2.JOB_VIEW_BASIC, [4, 4]) == (get.view, [each.expected_generation for each in retries])
 
 
 @pytest.mark.parametrize(

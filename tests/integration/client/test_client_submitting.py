@@ -15,7 +15,7 @@ from tests.integration.client.conftest import SPEC, ScriptedScheduler, detailed,
 
 from telecine.v1 import job_pb2
 from telecine.v1 import scheduler_service_pb2 as service_pb2
-from telecine_client import AsyncClient, Job, JobState, SubmitManyError, errors
+from telecine_client import AsyncClient, Job, JobState, errors
 
 QUEUED = job_pb2.JOB_STATE_QUEUED
 Result = Callable[[service_pb2.SubmitJobRequest], service_pb2.SubmitResult]
@@ -184,15 +184,41 @@ async def test_answers_to_another_message_are_no_answers(scheduler: ScriptedSche
     assert ["j0", "j1", "j2"] == [each.job_id for each in jobs]
 
 
-async def test_a_spec_beyond_all_bounds_goes_alone(scheduler: ScriptedScheduler) -> None:
-    """Its refusal ends no stream that others share."""
+async def test_a_spec_beyond_all_bounds_is_not_sent(scheduler: ScriptedScheduler) -> None:
+    """Its refusal would end a stream that others share."""
     scheduler.script("SubmitJobs", answering())
-    scheduler.script("SubmitJob", unary)
-    huge = {"labels": {"l": "x" * 200_000}}
+    huge = {"labels": {"l": "x" * 9_000_000}}
     async with AsyncClient(scheduler.address) as client:
-        await asyncio.gather(client.submit(huge, job_id="huge"), client.submit(SPEC, job_id="small"))
-    kinds = {type(request) for request in scheduler.requests}
-    assert {service_pb2.SubmitJobRequest, service_pb2.SubmitJobsRequest} == kinds
+        refusal, small = await asyncio.gather(client.submit(huge), client.submit(SPEC), return_exceptions=True)
+    assert isinstance(refusal, errors.InvalidRequest)
+    assert (["spec"], Job, 1) == ([at.field for at in refusal.violations], type(small), len(scheduler.requests))
+
+
+async def test_an_id_that_is_none_is_not_sent(scheduler: ScriptedScheduler) -> None:
+    """With an empty one the scheduler would choose, and what is sent again would be a second job."""
+    async with AsyncClient(scheduler.address) as client:
+        for submit in (client.submit(SPEC, job_id=""), client.submit_batch([("", SPEC)])):
+            with pytest.raises(errors.InvalidRequest, match="is no job id"):
+                await submit
+    assert [] == scheduler.requests
+
+
+async def test_a_result_that_says_nothing_is_an_error_of_its_own(scheduler: ScriptedScheduler) -> None:
+    """Neither an answer nor an error: the others on the stream have theirs."""
+    scheduler.script("SubmitJobs", answering(lambda _: service_pb2.SubmitResult(), accepted))
+    async with AsyncClient(scheduler.address) as client:
+        nothing, job = await asyncio.gather(client.submit(SPEC), client.submit(SPEC), return_exceptions=True)
+    assert [errors.InternalError, Job] == [type(nothing), type(job)]
+
+
+async def test_each_caller_of_a_broken_stream_has_an_error_of_its_own(scheduler: ScriptedScheduler) -> None:
+    """Raised by several tasks, one exception would collect all their tracebacks."""
+    later = detailed(grpc.StatusCode.UNAVAILABLE, "away", reason="DRAINING", retry_after=timedelta(hours=1))
+    scheduler.script("SubmitJobs", answering(messages=0, then=later))
+    async with AsyncClient(scheduler.address) as client:
+        first, second = await asyncio.gather(*(client.submit(SPEC) for _ in range(2)), return_exceptions=True)
+    assert [errors.Unavailable, errors.Unavailable] == [type(first), type(second)]
+    assert first is not second
 
 
 async def test_without_coalescing_each_job_is_a_call(scheduler: ScriptedScheduler) -> None:
@@ -276,68 +302,3 @@ async def test_a_submission_goes_on_at_the_next_scheduler(scheduler: ScriptedSch
     async with serving(other), AsyncClient(f"{scheduler.address},{other.address}") as client:
         assert "j1" == (await client.submit(SPEC, job_id="j1")).job_id
     assert (1, 1) == (scheduler.opened["SubmitJobs"], other.opened["SubmitJobs"])
-
-
-async def test_submit_many_gives_the_jobs_in_order(scheduler: ScriptedScheduler) -> None:
-    """Specs and (job id, spec) pairs, from any iterable, few at a time."""
-    scheduler.script("SubmitJobs", answering())
-    jobs = (SPEC if number % 2 else (f"j{number}", SPEC) for number in range(100))
-    async with AsyncClient(scheduler.address) as client:
-        got = await client.submit_many(jobs, in_flight=7)
-    assert [f"j{number}" for number in range(0, 100, 2)] == [each.job_id for each in got[::2]]
-    assert max(len(message.requests) for message in scheduler.requests) <= 7
-
-
-async def test_submit_many_tells_each_result(scheduler: ScriptedScheduler) -> None:
-    """What was refused is an error at its place; the rest are jobs; every id is told, for another try."""
-    taken = refused(grpc.StatusCode.ALREADY_EXISTS, "the id is taken", reason="JOB_EXISTS")
-    scheduler.script("SubmitJobs", answering(accepted, lambda _: taken, accepted))
-    async with AsyncClient(scheduler.address) as client:
-        with pytest.raises(
-            SubmitManyError, match="1 of 3 jobs were not accepted; the first: the id is taken"
-        ) as caught:
-            await client.submit_many([("a", SPEC), ("b", SPEC), ("c", SPEC)])
-    first, second, third = caught.value.results
-    assert isinstance(second, errors.JobExists)
-    assert not isinstance(first, Exception)
-    assert not isinstance(third, Exception)
-    assert (("a", "b", "c"), "a", "c") == (caught.value.job_ids, first.job_id, third.job_id)
-    assert grpc.StatusCode.ALREADY_EXISTS is caught.value.code
-
-
-async def test_submit_many_passes_on_what_the_iterable_raises(scheduler: ScriptedScheduler) -> None:
-    """The caller's own error comes out, and no task is left behind."""
-
-    def broken() -> Any:
-        yield SPEC
-        raise KeyError("no more films")
-
-    scheduler.script("SubmitJobs", answering())
-    async with AsyncClient(scheduler.address) as client:
-        with pytest.raises(KeyError, match="no more films"):
-            await client.submit_many(broken())
-
-
-async def test_submit_many_needs_room_for_one(scheduler: ScriptedScheduler) -> None:
-    """With none it would wait for ever."""
-    async with AsyncClient(scheduler.address) as client:
-        with pytest.raises(errors.InvalidRequest, match="in_flight has to be at least 1"):
-            await client.submit_many([SPEC], in_flight=0)
-
-
-async def test_a_batch_is_one_call(scheduler: ScriptedScheduler) -> None:
-    """All with their tenant and ids, in order; the answers too."""
-
-    async def batch(request: service_pb2.BatchSubmitJobsRequest, context: Any) -> Any:
-        return service_pb2.BatchSubmitJobsResponse(responses=[accepted(each).response for each in request.requests])
-
-    scheduler.script("BatchSubmitJobs", batch)
-    async with AsyncClient(scheduler.address, tenant="films") as client:
-        jobs = await client.submit_batch([("a", SPEC), ("b", SPEC)])
-        await client.submit_batch([("c", SPEC)], validate_only=True)
-    assert ["a", "b"] == [each.job_id for each in jobs]
-    first, second = scheduler.requests
-    assert [("films", "a", False), ("films", "b", False)] == [
-        (each.tenant, each.job_id, each.validate_only) for each in first.requests
-    ]
-    assert [True] == [each.validate_only for each in second.requests]

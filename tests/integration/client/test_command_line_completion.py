@@ -61,6 +61,8 @@ async def complete(line: str, *, address: str = "") -> tuple[list[str], bytes]:
     [
         ("telecine re", ["retry"]),
         ("telecine list --state c", ["cancelling", "cancelled"]),
+        ("telecine list --t", ["--tenant", "--tls", "--token-file"]),
+        ("telecine wait --t", ["--timeout", "--tenant", "--tls", "--token-file"]),
         ("telecine get ", ["night-2", "night-1", "day-1"]),
         ("telecine get ni", ["night-2", "night-1"]),
         ("telecine get night-1 ni", ["night-2"]),

@@ -21,8 +21,14 @@ from support.invariants import Keyspace
 from support.redis_server import RedisServer
 from support.running_scheduler import Running, ScriptedWorker, running_scheduler
 from telecine.v1 import job_pb2
+from telecine_client import AsyncClient, probe
+from telecine_client.cli.connection import Connection
+from telecine_client.cli.following import events_of
+from telecine_client.cli.talk import Talk
+from telecine_client.watched_jobs import MOST_JOBS
 
 SECONDS = 30
+PROBE = probe("file:///media/in.mp4")
 FAILURE = job_pb2.Failure(
     kind=job_pb2.Failure.KIND_PERMANENT, reason="INPUT_INVALID", message="the input in is no media file"
 )
@@ -123,8 +129,11 @@ async def test_get_shows_several(shell: Shell) -> None:
     await shell.submit(("a", {"labels": {"k": "v"}}), ("b", {}))
     plain = await shell.run("get", "a", "none", "b", "a")
     as_json = await shell.run("get", "--json", "a", "b")
-    assert (5, ["job       a", "job       b"]) == (plain.code, [line for line in plain.out if line.startswith("job ")])
-    assert "labels    k=v" in plain.out
+    assert (5, ["job           a", "job           b"]) == (
+        plain.code,
+        [line for line in plain.out if line.startswith("job ")],
+    )
+    assert {"labels        k=v", "input         in  file:///media/in.mp4", "queue         default"} <= set(plain.out)
     assert (1, True) == (len(plain.err.splitlines()), "none" in plain.err)
     assert [("a", {"k": "v"}), ("b", None)] == [
         (job["jobId"], job.get("labels")) for job in map(json.loads, as_json.out)
@@ -239,11 +248,28 @@ async def test_a_wait_that_takes_too_long_exits_6(shell: Shell) -> None:
     """What ended meanwhile is told all the same."""
     await shell.submit(("slow", {}), ("over", {}))
     await shell.run("cancel", "over")
-    ended = await shell.run("wait", "over", "slow", "--within", "300ms")
-    first = await shell.run("wait", "slow", "--within", "100ms")
+    ended = await shell.run("wait", "over", "slow", "--timeout", "300ms")
+    first = await shell.run("wait", "slow", "--timeout", "100ms")
+    no_time = await shell.run("wait", "over", "slow", "none", "--timeout", "0s")
     assert (3, ["over cancelled"]) == (ended.code, ended.out)
     assert (6, [], 1) == (first.code, first.out, len(first.err.splitlines()))
     assert "slow did not end in time; it goes on" in first.err
+    # What nobody had the time to hear of is looked at: a job that had ended is never said to go on.
+    assert (3, ["over cancelled"]) == (no_time.code, no_time.out)
+    assert ["telecine: the job slow did not end in time; it goes on"] == no_time.err.splitlines()[:1]
+    assert (2, True) == (len(no_time.err.splitlines()), "none" in no_time.err.splitlines()[1])
+
+
+async def test_more_jobs_than_one_watch_takes_are_followed(shell: Shell) -> None:
+    """The later ones after the earlier ones: of the ends of 10,001 jobs every one is told."""
+    async with AsyncClient(shell.scheduler.address) as client:
+        ids = [f"j{number}" for number in range(MOST_JOBS + 1)]
+        await client.submit_many([(ids[0], PROBE), (ids[-1], PROBE)])
+        await asyncio.gather(client.cancel(ids[0]), client.cancel(ids[-1]))
+        here = Talk(client=client, connection=Connection(), job_ids=ids)
+        seen = {event.job_id: event async for event in events_of(here)}
+    assert set(ids) == seen.keys()
+    assert {ids[0], ids[-1]} == {job_id for job_id, event in seen.items() if event.job is not None}
 
 
 async def test_watching_by_label_goes_on_until_ctrl_c(shell: Shell) -> None:
@@ -311,7 +337,7 @@ async def test_what_the_scheduler_refuses_exits_2(shell: Shell, args: list[str])
 @pytest.mark.parametrize("command", ["get", "watch", "wait", "cancel", "retry", "delete"])
 async def test_several_jobs_and_no_scheduler(command: str) -> None:
     """Exit 4 within the timeout, with one line for all of them."""
-    ended = await run("--address", "127.0.0.1:1", "--timeout", "300ms", command, "a", "b")
+    ended = await run("--address", "127.0.0.1:1", "--request-timeout", "300ms", command, "a", "b")
     assert (4, [], 1) == (ended.code, ended.out, len(ended.err.splitlines()))
 
 

@@ -3,96 +3,28 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from datetime import timedelta
 from queue import SimpleQueue
-from typing import Any, TypeVar
 
 import grpc
-import grpc_testing
 import pytest
-from google.protobuf import any_pb2
-from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
+from tests.unit.client.conftest import (
+    OK,
+    QUEUED,
+    RUNNING,
+    SECONDS,
+    SPEC,
+    SUCCEEDED,
+    UNAVAILABLE,
+    Play,
+    job,
+    retry_after,
+)
 
-from telecine.v1 import job_pb2, media_pb2
+from telecine.v1 import job_pb2
 from telecine.v1 import scheduler_service_pb2 as pb
 from telecine_client import Client, JobState, SubmitManyError, WaitManyError, errors
-from telecine_client.rpc_errors import DETAILS_KEY
-
-SERVICE = pb.DESCRIPTOR.services_by_name["SchedulerService"]
-SPEC = media_pb2.JobSpec(task=media_pb2.Task(probe=media_pb2.ProbeTask(input="a")))
-QUEUED, RUNNING, SUCCEEDED = job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_RUNNING, job_pb2.JOB_STATE_SUCCEEDED
-OK, UNAVAILABLE = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
-SECONDS = 10
-
-T = TypeVar("T")
-
-
-def job(revision: int, state: job_pb2.JobState.ValueType, job_id: str = "j1") -> job_pb2.Job:
-    """A snapshot."""
-    return job_pb2.Job(job_id=job_id, revision=revision, state=state)
-
-
-class Play:
-    """The scheduler, played by the test, and a client in a thread of its own."""
-
-    def __init__(self) -> None:
-        self.clock = grpc_testing.strict_fake_time(0)
-        self.channel = grpc_testing.channel(pb.DESCRIPTOR.services_by_name.values(), self.clock)
-        self.client = Client.over(self.channel, tenant="films", timeout=timedelta(seconds=30), clock=self.clock)
-
-    def start(self, use: Callable[[Client], T]) -> Future[T]:
-        """Begin it; its result has to be asked for."""
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(use(self.client))
-            except BaseException as failed:  # noqa: BLE001 - it is the result
-                future.set_exception(failed)
-
-        threading.Thread(target=run, daemon=True).start()
-        return future
-
-    def unary(self, method: str) -> tuple[Any, Any]:
-        """The next call of this name: its request and how to answer it."""
-        _, request, call = self.channel.take_unary_unary(SERVICE.methods_by_name[method])
-        return request, call
-
-    def answer(self, method: str, response: Any, code: grpc.StatusCode = OK, trailers: Any = ()) -> Any:
-        """Answer the next call of this name; its request."""
-        request, call = self.unary(method)
-        call.terminate(response, trailers, code, "" if code is OK else "the scheduler stops")
-        return request
-
-    def watch(self) -> tuple[pb.WatchJobRequest, Any]:
-        """The next WatchJob."""
-        _, request, call = self.channel.take_unary_stream(SERVICE.methods_by_name["WatchJob"])
-        call.send_initial_metadata(())
-        return request, call
-
-    def stream(self, method: str) -> Any:
-        """The next stream of this name."""
-        _, call = self.channel.take_stream_stream(SERVICE.methods_by_name[method])
-        call.send_initial_metadata(())
-        return call
-
-
-@pytest.fixture
-def play() -> Iterator[Play]:
-    play = Play()
-    yield play
-    play.client.close()
-
-
-def retry_after(seconds: int) -> tuple[tuple[str, bytes], ...]:
-    """Trailers of an error that asks for patience."""
-    part = any_pb2.Any()
-    part.Pack(error_details_pb2.RetryInfo(retry_delay=Duration(seconds=seconds)))
-    return ((DETAILS_KEY, status_pb2.Status(details=[part]).SerializeToString()),)
 
 
 def test_unavailable_and_then_ok_is_one_submission(play: Play) -> None:
@@ -187,9 +119,20 @@ def test_a_wait_ends_at_its_timeout(play: Play) -> None:
     for _ in range(2):
         _, call = play.watch()
         call.terminate(retry_after(3), UNAVAILABLE, "the scheduler stops")
+    play.answer("GetJob", pb.GetJobResponse(job=job(5, RUNNING)))
     with pytest.raises(errors.DeadlineExceeded, match="it goes on"):
         ended.result(SECONDS)
     assert 5 == play.clock.time()
+
+
+def test_a_wait_that_had_no_time_looks_once(play: Play) -> None:
+    """A job that had ended before is never said to go on."""
+    ended = play.start(lambda client: client.wait("j1", timedelta(seconds=1)))
+    _, call = play.watch()
+    play.clock.sleep_for(2)
+    call.terminate((), UNAVAILABLE, "the scheduler stops")
+    play.answer("GetJob", pb.GetJobResponse(job=job(9, SUCCEEDED)))
+    assert JobState.SUCCEEDED is ended.result(SECONDS).state
 
 
 def test_a_wait_gives_the_final_job(play: Play) -> None:
@@ -258,7 +201,7 @@ def test_many_waits_tell_what_was_not_seen(play: Play) -> None:
     """At the deadline of the stream."""
     ended = play.start(lambda client: client.wait_many(["a", "b"], timedelta(seconds=5)))
     call = play.stream("WatchJobs")
-    call.send_response(pb.WatchJobsResponse(jobs=[job(9, SUCCEEDED, "b")]))
+    call.send_response(pb.WatchJobsResponse(jobs=[job(9, SUCCEEDED, "b"), job(5, RUNNING, "a")]))
     call.terminate((), OK, "")
     play.stream("WatchJobs").terminate((), grpc.StatusCode.DEADLINE_EXCEEDED, "late")
     with pytest.raises(WaitManyError) as caught:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -12,7 +15,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 import telecine_client
 from telecine_client import errors
-from telecine_client.rpc_errors import DETAILS_KEY, from_rpc_error, read_details
+from telecine_client.read_only import ReadOnly
+from telecine_client.rpc_errors import DETAILS_KEY, from_rpc_error, from_status, read_details
 
 
 def subclasses(kind: type[errors.TelecineError]) -> set[type[errors.TelecineError]]:
@@ -93,6 +97,44 @@ def test_without_readable_details_code_and_message_stand(details: tuple[bytes, .
     """Broken details are no second error."""
     error = from_rpc_error(raw(grpc.StatusCode.UNAVAILABLE, *details))
     assert (errors.Unavailable, "the message", None) == (type(error), str(error), error.retry_after)
+
+
+def test_what_has_no_class_is_an_internal_error() -> None:
+    """An item of a stream that has neither an answer nor an error, say: its code is OK."""
+    assert errors.InternalError is type(errors.error(grpc.StatusCode.OK, "?"))
+    assert errors.InternalError is type(from_status(status_pb2.Status()))
+    assert errors.InternalError is type(from_status(status_pb2.Status(code=4711)))
+
+
+def test_one_detail_that_cannot_be_read_hides_no_other() -> None:
+    """A broken one, and a delay beyond every clock."""
+    info = error_details_pb2.ErrorInfo(reason="QUEUE_FULL", domain="telecine")
+    status = status_pb2.Status.FromString(pack(error_details_pb2.RetryInfo(retry_delay={"seconds": 2**62}), info))
+    status.details.add(type_url="type.googleapis.com/google.rpc.BadRequest", value=b"\xff\xff")
+    assert errors.Details(reason="QUEUE_FULL") == read_details(status)
+
+
+DETAILS = errors.Details(
+    reason="JOB_EXISTS", metadata=ReadOnly({"a": "b"}), violations=(errors.Violation(field="f", description="d"),)
+)
+TAKEN = errors.error(grpc.StatusCode.ALREADY_EXISTS, "taken", DETAILS)
+
+
+@pytest.mark.parametrize("copied", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])
+@pytest.mark.parametrize(
+    "error",
+    [
+        TAKEN,
+        errors.closed(),
+        errors.SubmitManyError(["j1"], [TAKEN], broken_off=False),
+        errors.WaitManyError({}, {"j1": TAKEN}),
+    ],
+)
+def test_an_error_can_be_passed_on(error: errors.TelecineError, copied: Any) -> None:
+    """To another process, as process pools do."""
+    got = copied(error)
+    assert (type(error), str(error), error.code, error.details) == (type(got), str(got), got.code, got.details)
+    assert vars(error).keys() == vars(got).keys()
 
 
 def test_no_details_are_no_retry() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from telecine_client import AsyncClient, Client
+from telecine_client import AsyncClient, Client, errors
 from telecine_client.addresses import stays_on_this_machine
 from telecine_client.settings import SecurityOptions, Settings
 from telecine_client.token import Token, TokenFile
@@ -152,7 +153,36 @@ def test_a_token_file_is_read_only_when_it_changed(tmp_path: Path) -> None:
     assert "Bearer second" == token.metadata()[0][1]
 
 
-def test_the_token_does_not_travel_with_a_pickle() -> None:
-    """Nobody passes a client to another process by accident."""
+def test_a_token_file_without_token_is_told_every_time(tmp_path: Path) -> None:
+    """Not only when it is first seen: the old token would be sent on; a new one is used again."""
+    file = tmp_path / "token"
+    file.write_text("first")
+    token = TokenFile(file)
+    file.write_text("")
+    for _ in range(2):
+        with pytest.raises(errors.Unauthenticated, match="the token is empty"):
+            token.metadata()
+    file.write_text("second")
+    assert "Bearer second" == token.metadata()[0][1]
+
+
+def test_no_tls_as_an_argument_wins_over_files_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They stand back, even one that is not there; files that are arguments too are a contradiction."""
+    monkeypatch.setenv("TELECINE_CA_FILE", str(tmp_path / "none.pem"))
+    assert resolve(tls=False).credentials is None
+    with pytest.raises(ValueError, match="TLS is off"):
+        resolve(tls=False, ca_file="ca.pem")
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_the_token_does_not_travel_with_a_copy(copied: Any, tmp_path: Path) -> None:
+    """Nobody passes it to another process by accident: neither by itself nor with what holds it."""
+    (tmp_path / "token").write_text(SECRET)
+    for token in (Token(SECRET), TokenFile(tmp_path / "token")):
+        with pytest.raises(TypeError, match="a token is not pickled") as caught:
+            copied(token)
+        assert SECRET not in str(caught.value)
     with pytest.raises(TypeError):
         pickle.dumps(Client("127.0.0.1:1", token=SECRET))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+import pickle
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -14,8 +16,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from telecine.v1 import job_pb2, media_pb2
+from telecine.v1 import scheduler_service_pb2 as service_pb2
 from telecine_client import wire
 from telecine_client.media import AudioStream, MediaInfo, VideoStream
+from telecine_client.read_only import ReadOnly
 from telecine_client.states import AttemptOutcome, DetectionKind, FailureKind, JobState, Phase, WaitReason
 from telecine_client.values import Attempt, Detection, Failure, Progress, StateChange
 
@@ -194,6 +198,28 @@ def test_values_are_frozen() -> None:
     job = wire.job(job_pb2.Job(job_id="j1"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         job.revision = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
+def test_a_job_can_be_passed_on_and_kept_in_a_set(copied: Any) -> None:
+    """To another process, say; with all it has."""
+    spec = media_pb2.JobSpec(queue="fast")
+    result = job_pb2.JobResult(measurements={"a": 1.5}, inputs={"a": media_pb2.MediaInfo(format="mov")})
+    job = wire.job(job_pb2.Job(job_id="j1", labels={"a": "b"}, spec=spec, result=result))
+    again = copied(job)
+    assert (job, job.to_json(), 1) == (again, again.to_json(), len({job, again}))
+    stats = wire.queue_stats(service_pb2.GetQueueStatsResponse(jobs_by_state={"queued": 3}))
+    assert (stats, hash(stats)) == (copied(stats), hash(copied(stats)))
+
+
+def test_a_read_only_mapping_is_one() -> None:
+    """It compares with any mapping, keeps a copy, and cannot be written."""
+    items = {"a": 1}
+    mapping = ReadOnly(items)
+    items["b"] = 2
+    assert ({"a": 1}, "ReadOnly({'a': 1})", 1) == (mapping, repr(mapping), len(mapping))
+    with pytest.raises(TypeError):
+        mapping["a"] = 2  # type: ignore[index]
 
 
 def test_a_job_as_json_is_the_message_in_one_line() -> None:

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from telecine_client.cli.app import hoist, whole
 from telecine_client.cli.exits import UsageError
+from telecine_client.cli.hoisting import hoist, whole
 from telecine_client.cli.job_file import parse_job_file, parse_job_files
 from telecine_client.cli.locations import shown, split_output, split_outputs, split_pattern, to_uri
 from telecine_client.cli.pairs import parse_labels, parse_limits
 from telecine_client.cli.pictures import Pictures, thumbnails_spec
 from telecine_client.cli.quantities import parse_bitrate, parse_duration, parse_offset
 from telecine_client.cli.rendering import clock, size_text
+from telecine_client.errors import InvalidRequest
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +119,65 @@ def test_a_file_that_holds_no_jobs_says_where(text: str, said: str) -> None:
         parse_job_files(text, "jobs")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "spec:\n  inputs:\n    a: {headers: {Authorization: Bearer: s3cret}}\n",
+        "spec: {inputs: {a: {headers: {Authorization: *s3cret}}}}",
+        "spec: {inputs: {a: {headers: {Authorization: !s3cret x}}}}",
+        'spec: {inputs: {a: {uri: "https://h/?sig=s3cret\\q"}}}',
+        "spec:\n  inputs:\n    a:\n      headers:\n        - Authorization: Bearer s3cret\n",
+        "spec:\n  inputs: {a: {headers: s3cret}}\n",
+        "spec: {}\nhttps://h/?sig=s3cret: x",
+        "spec: {}\njob_id: {Authorization: s3cret}",
+        '{"spec": {"inputs": {"a": {"uri": "https://h/?sig=s3cret}}}',
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_without_its_text(text: str) -> None:
+    """A slip in it must not bring a header or a signed URL to the terminal, or into a log."""
+    with pytest.raises((UsageError, InvalidRequest)) as wrong:
+        parse_job_files(text, "jobs")
+    assert "s3cret" not in str(wrong.value)
+    assert "s3cret" not in str(getattr(wrong.value, "violations", ""))
+
+
+def test_a_slip_in_yaml_is_said_by_its_place() -> None:
+    """Line, column, and what the parser expected."""
+    with pytest.raises(UsageError, match=r"jobs is no YAML, line 2 column 7: mapping values are not allowed here"):
+        parse_job_files("spec:\n  a: b: c\n", "jobs")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"spec": ' + '{"a":' * 3000, "nested too deeply"),
+        ("spec: " + "[" * 3000, "nested too deeply"),
+        ("spec: {units: 1" + "0" * 5000 + "}", "a number that is too long"),
+        ('{"spec": {"units": 1' + "0" * 5000 + "}}", "a number that is too long"),
+        ("spec: !!bool maybe", "a tag that does not fit"),
+        ("spec: \x07", "a character that YAML does not allow"),
+    ],
+)
+def test_what_no_parser_can_read_is_wrong_usage(text: str, said: str) -> None:
+    """Not an error of the parser."""
+    with pytest.raises(UsageError, match=said):
+        parse_job_files(text, "jobs")
+
+
+def test_a_duration_in_a_file_is_in_seconds() -> None:
+    """The contract's form; the right one is shown."""
+    with pytest.raises(
+        InvalidRequest, match=r"spec\.limits\.total_timeout is no number of seconds with an s, such as 3600s"
+    ):
+        parse_job_files("spec: {limits: {total_timeout: 1h}}", "jobs")
+    with pytest.raises(
+        InvalidRequest, match=r"retention_duration is a number; it has to be seconds in a text, such as 3600s"
+    ):
+        parse_job_files("spec: {retention_duration: 3600}", "jobs")
+    [job] = parse_job_files("spec: {retention_duration: 3600.5s, limits: {total_timeout: 1s}}", "jobs")
+    assert (3600, 500_000_000) == (job.spec.retention_duration.seconds, job.spec.retention_duration.nanos)
+
+
 def test_one_job_where_only_one_is_possible() -> None:
     """An id by hand cannot be given to two."""
     with pytest.raises(UsageError, match="has 2 jobs"):
@@ -150,7 +210,10 @@ def test_a_query_is_never_shown() -> None:
     assert (shown("https://h/a?sig=1"), shown("what?.mkv")) == ("https://h/a", "what?.mkv")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("1.5m", 90), ("2h", 7200)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("30s", 30), ("1.5m", 90), ("2h", 7200), ("1h30m", 5400), ("2d", 172_800), ("1m500ms", 60.5)],
+)
 def test_durations_have_a_unit(text: str, seconds: float) -> None:
     """As in the settings of the servers."""
     assert timedelta(seconds=seconds) == parse_duration(text)
@@ -170,7 +233,7 @@ def test_bitrates_have_decimal_units(text: str, bps: int) -> None:
     assert bps == parse_bitrate(text)
 
 
-@pytest.mark.parametrize("text", ["", "-5s", "10", "soon", "5 s", "1e3s"])
+@pytest.mark.parametrize("text", ["", "-5s", "10", "soon", "5 s", "1e3s", "1h30", "5mss", "s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """With an example."""
     with pytest.raises(UsageError, match="30s"):
@@ -199,6 +262,10 @@ def test_what_is_no_bitrate_is_refused(text: str) -> None:
         (["--json", "get", "j"], ["--json", "get", "j"]),
         (["ffmpeg", "--json", "--", "--json", "x"], ["--json", "ffmpeg", "--", "--json", "x"]),
         (["get", "j", "--address"], ["--address", "get", "j"]),
+        (
+            ["wait", "j", "--timeout", "2s", "--request-timeout", "1s"],
+            ["--request-timeout", "1s", "wait", "j", "--timeout", "2s"],
+        ),
         (["list", "--tls", "--token-file=t", "--ca-file", "c"], ["--tls", "--token-file=t", "--ca-file", "c", "list"]),
     ],
 )

@@ -87,13 +87,50 @@ def test_a_job_in_full_has_its_labels_generation_and_attempts() -> None:
         )
     )
     assert [
-        "state     running attempt 2",
-        "labels    a=b, show=news",
-        "generation 2",
-        "attempts  2",
+        "state         running attempt 2",
+        "labels        a=b, show=news",
+        "generation    2",
+        "attempts      2",
         "  1  w1  lost  30.0 s  crash WORKER_LOST: it went silent",
         "  2  w2  running",
     ] == lines[2:]
+
+
+def test_a_job_in_full_says_what_was_asked() -> None:
+    """Task, inputs without their queries, output, where it runs, limits, retries; the defaults where nothing is."""
+    spec = media_pb2.JobSpec(
+        inputs={"film": media_pb2.Input(uri="https://h/a.mp4?sig=s3cret", headers={"Authorization": ""})},
+        output=media_pb2.Output(uri="file:///out", if_exists=media_pb2.Output.IF_EXISTS_FAIL),
+        task=media_pb2.Task(
+            transcode=media_pb2.TranscodeTask(
+                input="film", path="a.mp4", video=media_pb2.Video(codec="h264", crf=0, two_pass=True)
+            )
+        ),
+        requirements=["gpu/nvidia"],
+        units=2,
+        priority=0,
+        retry_policy=media_pb2.RetryPolicy(max_attempts=1),
+    )
+    spec.task.transcode.video.frame_rate.numerator = 25
+    spec.task.transcode.video.frame_rate.denominator = 1
+    spec.limits.total_timeout.FromSeconds(7200)
+    asked = job(job_pb2.JOB_STATE_QUEUED, spec=spec)
+    video = "(codec=h264 frame_rate=25/1 crf=0 two_pass=true)"
+    assert [
+        f"task          transcode input=film path=a.mp4 video={video}",
+        "input         film  https://h/a.mp4 headers=Authorization",
+        "output        file:///out if_exists=IF_EXISTS_FAIL",
+        "queue         default",
+        "priority      0",
+        "requirements  gpu/nvidia",
+        "units         2",
+        "limits        total_timeout=7200s",
+        "retry policy  max_attempts=1",
+    ] == list(rendering.describe(asked))[3:]
+
+    raw = media_pb2.JobSpec(task=media_pb2.Task(ffmpeg=media_pb2.FfmpegTask(args=["-i", "a b", "c.mp4"])))
+    lines = list(rendering.describe(job(job_pb2.JOB_STATE_QUEUED, spec=raw)))
+    assert ["task          ffmpeg -i 'a b' c.mp4", "queue         default", "priority      50"] == lines[3:6]
 
 
 def test_a_task_without_files_shows_what_it_found() -> None:
@@ -139,6 +176,14 @@ def test_jobs_in_a_table() -> None:
     assert ["j1", "queued", "-", "1", "probe", "default", "a=b", "-"] == list(JobTable(wide=True).lines([one]))[
         1
     ].split()
+
+
+def test_a_table_of_jobs_keeps_to_the_terminal() -> None:
+    """A long reason is cut; a wide table is not."""
+    one = job(job_pb2.JOB_STATE_QUEUED, blocked_reason="x" * 200)
+    cut = list(JobTable(wide=False, width=80).lines([one]))[1]
+    assert (80, "…") == (len(cut), cut[-1])
+    assert 200 < len(list(JobTable(wide=True, width=80).lines([one]))[1])
 
 
 def test_workers_and_stats() -> None:

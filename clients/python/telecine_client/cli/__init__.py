@@ -8,10 +8,7 @@ import sys
 def main() -> None:
     """Run one command and leave with its exit code."""
     from telecine_client.cli.app import build  # noqa: PLC0415 - importing the package must stay cheap
-    from telecine_client.cli.exits import ExitCode, UsageError, say  # noqa: PLC0415
+    from telecine_client.cli.leaving import leaving  # noqa: PLC0415
 
-    try:
+    with leaving():
         build()(args=sys.argv[1:], prog_name="telecine")
-    except UsageError as wrong:
-        say(str(wrong))
-        sys.exit(ExitCode.REFUSED)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points, version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from telecine_client.cli import fleet_commands, job_commands, submission_commands
 from telecine_client.cli.connection import Connection
+from telecine_client.cli.hoisting import FLAGS, VALUED, checked, hoist, whole
 from telecine_client.cli.quantities import parse_duration
 
-# Options of every command; they may stand before it or after it.
-_VALUED = (
-    "--address", "--tenant", "--timeout", "--ca-file", "--cert-file", "--key-file", "--token-file",
-)  # fmt: skip
-_FLAGS = ("--json", "--tls", "--no-tls")
+_EPILOG = f"Options of every command, see telecine --help: {', '.join((*VALUED, *FLAGS))}."
 # In the order in which --help lists them.
 _SUBMITTING: tuple[Callable[..., None], ...] = (
     submission_commands.submit, submission_commands.transcode, submission_commands.thumbnails,
@@ -39,12 +37,13 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(connect)
+    ours = partial(app.command, cls=_Command, epilog=_EPILOG)
     for command in _SUBMITTING:
-        app.command()(command)
-    app.command(context_settings={"allow_interspersed_args": False})(submission_commands.ffmpeg)
-    app.command("list")(job_commands.listing)
+        ours()(command)
+    ours(context_settings={"allow_interspersed_args": False})(submission_commands.ffmpeg)
+    ours("list")(job_commands.listing)
     for command in _OTHERS:
-        app.command()(command)
+        ours()(command)
     for point in sorted(entry_points(group="telecine.commands"), key=lambda point: point.name):
         app.command(name=point.name)(point.load())
     return app
@@ -54,37 +53,16 @@ class _Commands(TyperGroup):
     """Reads the options of every command wherever they stand, for completion as well."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        return super().parse_args(ctx, hoist(whole(args) if ctx.resilient_parsing else args))
+        return super().parse_args(ctx, hoist(whole(args) if ctx.resilient_parsing else checked(args)))
 
 
-def whole(words: Sequence[str]) -> list[str]:
-    """What bash asks to complete, in one piece again: it parts words at ":" and "=", as in --address=HOST:PORT."""
-    args: list[str] = []
-    joint = False
-    for word in words:
-        parts = bool(args) and word in {":", "="}
-        if parts or (joint and args):
-            args[-1] += word
-        else:
-            args.append(word)
-        joint = parts
-    return args
+class _Command(TyperCommand):
+    """Completes the options of every command beside its own."""
 
-
-def hoist(args: Sequence[str]) -> list[str]:
-    """The same arguments with the options of every command before the command, up to "--"."""
-    end = args.index("--") if "--" in args else len(args)
-    mine: list[str] = []
-    others: list[str] = []
-    rest = iter(args[:end])
-    for arg in rest:
-        if arg in _VALUED:
-            mine += [arg, *([value] if (value := next(rest, None)) is not None else [])]
-        elif arg in _FLAGS or arg.startswith(tuple(f"{name}=" for name in _VALUED)):
-            mine.append(arg)
-        else:
-            others.append(arg)
-    return [*mine, *others, *args[end:]]
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:  # type: ignore[override]
+        root = ctx.find_root()
+        others = root.command.shell_complete(root, incomplete) if incomplete.startswith("-") else []
+        return super().shell_complete(ctx, incomplete) + [each for each in others if each.value in (*VALUED, *FLAGS)]
 
 
 def _print_version(wanted: bool) -> None:
@@ -102,7 +80,7 @@ def connect(
     tenant: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whose jobs. TELECINE_TENANT, else default.")
     ] = None,
-    timeout: Annotated[
+    request_timeout: Annotated[
         str, typer.Option(metavar="TIME", help="How long the scheduler may take to answer a request.")
     ] = "10s",
     tls: Annotated[
@@ -129,10 +107,10 @@ def connect(
     """Submit FFmpeg jobs, watch them, and look after them.
 
     Exit codes: 0 succeeded, 1 failed, 2 wrong usage or refused, 3 cancelled, 4 no scheduler
-    answers, 5 no such job, 6 not ended in time, 130 Ctrl-C (jobs go on). Of several jobs the
-    first that did not go well decides.
+    answers, 5 no such job, 6 not ended in time, 130 Ctrl-C, 143 SIGTERM (jobs go on). Of several
+    jobs the first that did not go well decides.
     """
     context.obj = Connection(
-        address=address, tenant=tenant, timeout=parse_duration(timeout), tls=tls, ca_file=ca_file, cert_file=cert_file,
+        address=address, tenant=tenant, timeout=parse_duration(request_timeout), tls=tls, ca_file=ca_file, cert_file=cert_file,
         key_file=key_file, token_file=token_file, json_lines=json_lines,
     )  # fmt: skip

@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     """The job did not end in the time that the command was given; it goes on."""
     INTERRUPTED = 130
     """Ctrl-C; the job goes on."""
+    TERMINATED = 143
+    """SIGTERM; the job goes on."""
 
 
 class UsageError(Exception):
@@ -43,8 +45,9 @@ def say(*lines: str) -> None:
 def explain(error: TelecineError, about: str = "") -> ExitCode:
     """Say what is wrong (with *about*, where the command is about several), and give the exit code for it."""
     advice = [f"the scheduler asks to wait {error.retry_after.total_seconds():g} s"] if error.retry_after else []
-    violations = [f"  {at.field or 'request'}: {at.description}" for at in error.violations]
     headline = _headline(error)
+    unsaid = (at for at in error.violations if at.description not in headline)
+    violations = [f"  {at.field or 'request'}: {at.description}" for at in unsaid]
     say(f"{about}: {headline}" if about and about not in headline else headline, *violations, *advice)
     return code_of(error)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 
 from telecine_client.cli.exits import ExitCode, code_of_job, explain, first_bad, say
 from telecine_client.cli.talk import Talk
 from telecine_client.cli.views import BarView, JsonView, LineView, View
-from telecine_client.values import Job
+from telecine_client.values import Job, WatchEvent
+from telecine_client.watched_jobs import MOST_JOBS, chunks
 
 # A job outlives a scheduler that restarts; a person or script that waits for it should too, but not for ever.
 OUTAGE_TIMEOUT = timedelta(minutes=10)
@@ -36,7 +37,7 @@ async def follow_many(here: Talk, job_ids: Sequence[str]) -> ExitCode:
     here.job_ids = tuple(dict.fromkeys(job_ids))
     codes: dict[str, ExitCode] = {}
     with _view(here, len(here.job_ids)) as view:
-        async with aclosing(here.client.watch_many(here.job_ids, outage_timeout=OUTAGE_TIMEOUT)) as events:
+        async with aclosing(events_of(here)) as events:
             async for event in events:
                 if event.error is not None:
                     codes[event.job_id] = explain(event.error, about=event.job_id)
@@ -45,6 +46,14 @@ async def follow_many(here: Talk, job_ids: Sequence[str]) -> ExitCode:
                     if event.job.state.final:
                         codes[event.job_id] = code_of_job(event.job)
     return first_bad(codes[job_id] for job_id in here.job_ids)
+
+
+async def events_of(here: Talk) -> AsyncGenerator[WatchEvent, None]:
+    """What becomes of here.job_ids up to their ends; of more than one watch takes the later ones after the earlier ones."""
+    for job_ids in chunks(here.job_ids, MOST_JOBS):
+        async with aclosing(here.client.watch_many(job_ids, outage_timeout=OUTAGE_TIMEOUT)) as events:
+            async for event in events:
+                yield event
 
 
 async def follow_all(here: Talk, labels: Mapping[str, str]) -> ExitCode:

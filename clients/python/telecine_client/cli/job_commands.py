@@ -68,14 +68,14 @@ def watch(
 def wait(
     context: typer.Context,
     jobs: UnfinishedJobIds,
-    within: Annotated[
+    timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Give up after so long, e.g. 10m; the jobs go on.")
     ] = None,
 ) -> None:
     """Wait until jobs have ended, and say how."""
     from telecine_client.cli import jobs as running  # noqa: PLC0415
 
-    running.wait(context.obj, jobs, parse_duration(within) if within else None)
+    running.wait(context.obj, jobs, parse_duration(timeout) if timeout else None)
 
 
 def cancel(

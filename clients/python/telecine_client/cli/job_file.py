@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from telecine_client.cli.exits import UsageError
 from telecine_client.cli.locations import to_uri
 from telecine_client.errors import Violation, invalid
 from telecine_client.spec import read_message
+from telecine_client.spec_shape import kind, shown_key
 
 _FORM = "{job_id?, tenant?, spec} in JSON or YAML"
+_QUOTED = re.compile(r"""(['"])(.*?)\1""")
 _NAMES = {"job_id": "job_id", "jobId": "job_id", "tenant": "tenant", "spec": "spec"}
 
 
@@ -76,7 +79,7 @@ def _read(name: str) -> tuple[str, str]:
 def _job(data: object, where: str) -> JobFile:
     if not isinstance(data, Mapping) or "spec" not in data:
         raise UsageError(f"{where} has no spec; it has to be {_FORM}")
-    unknown = [str(key) for key in data if key not in _NAMES]
+    unknown = [shown_key(key) for key in data if key not in _NAMES]
     if unknown:
         violations = (Violation(field=key, description="there is no such field") for key in unknown)
         raise invalid(f"{where}: unknown fields: {', '.join(unknown)}", *violations)
@@ -92,7 +95,7 @@ def _job(data: object, where: str) -> JobFile:
 def _text(data: Mapping[str, Any], key: str, where: str) -> str | None:
     value = data.get(key)
     if value is not None and not isinstance(value, str):
-        raise UsageError(f"{where}: {key} is {value!r}; it has to be a text (in YAML, put it in quotes)")
+        raise UsageError(f"{where}: {key} is {kind(value)}; it has to be a text (in YAML, put it in quotes)")
     return value or None
 
 
@@ -116,7 +119,25 @@ def _parse(text: str, where: str) -> Iterator[Any]:
     except json.JSONDecodeError as broken:
         raise UsageError(f"{where} is no JSON, line {broken.lineno} column {broken.colno}: {broken.msg}") from broken
     except yaml.YAMLError as broken:
-        raise UsageError(f"{where} is no YAML: {' '.join(str(broken).split())}") from broken
+        raise UsageError(f"{where} is no YAML{_yaml_trouble(broken)}") from broken
+    except (ValueError, LookupError):
+        raise UsageError(
+            f"{where} cannot be read: it has a number that is too long, or a tag that does not fit"
+        ) from None
+    except RecursionError:
+        raise UsageError(f"{where} cannot be read: it is nested too deeply") from None
+
+
+def _yaml_trouble(broken: yaml.YAMLError) -> str:
+    """Where it is and what, without the text that stands there: that may be a header, or a URL with a secret."""
+    mark, problem = getattr(broken, "problem_mark", None), getattr(broken, "problem", None)
+    where = f", line {mark.line + 1} column {mark.column + 1}" if mark else ""
+    return f"{where}: {_QUOTED.sub(_harmless, problem)}" if problem else ": it has a character that YAML does not allow"
+
+
+def _harmless(quoted: re.Match[str]) -> str:
+    """Single signs, and the parser's own words for things (<block end>), may be quoted."""
+    return quoted[0] if len(quoted[2]) <= 1 or quoted[2].startswith("<") else "..."
 
 
 def _parse_json(text: str) -> Iterator[Any]:
@@ -135,4 +156,8 @@ class _Loader(yaml.SafeLoader):
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.yaml_constructors = {
+    **yaml.SafeLoader.yaml_constructors,
+    "tag:yaml.org,2002:timestamp": yaml.SafeLoader.construct_yaml_str,
 }

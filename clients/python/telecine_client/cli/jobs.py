@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
@@ -13,7 +15,7 @@ import typer
 from telecine_client.cli import rendering
 from telecine_client.cli.connection import Connection
 from telecine_client.cli.exits import ExitCode, UsageError, code_of_job, explain, first_bad, say
-from telecine_client.cli.following import OUTAGE_TIMEOUT, follow, follow_all, follow_many
+from telecine_client.cli.following import events_of, follow, follow_all, follow_many
 from telecine_client.cli.tables import JobTable
 from telecine_client.cli.talk import Talk, talk
 from telecine_client.cli.views import tell_end
@@ -24,6 +26,8 @@ from telecine_client.values import Job
 # Rows of a long listing that are printed at a time, and the largest page there is.
 BATCH = 500
 LARGEST_PAGE = 1000
+# Jobs that are asked about at a time.
+MOST_LOOKS = 32
 
 
 def get(connection: Connection, job_ids: Sequence[str]) -> None:
@@ -49,7 +53,7 @@ def listing(
     """The newest jobs, *limit* of them or all."""
 
     async def command(here: Talk) -> ExitCode:
-        table, batch, count = JobTable(wide=wide), list[Job](), 0
+        table, batch, count = JobTable(wide=wide, width=_terminal_width()), list[Job](), 0
         # One more than is shown tells whether there are more.
         most = None if limit is None else limit + 1
         page_size = min(most or LARGEST_PAGE, LARGEST_PAGE)
@@ -69,6 +73,11 @@ def listing(
         return ExitCode.SUCCEEDED
 
     talk(connection, command)
+
+
+def _terminal_width() -> int | None:
+    """None where what is printed is read by a program or kept in a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _print(here: Talk, table: JobTable, jobs: Sequence[Job]) -> None:
@@ -91,25 +100,27 @@ def watch(connection: Connection, job_ids: Sequence[str], labels: Mapping[str, s
     talk(connection, command)
 
 
-def wait(connection: Connection, job_ids: Sequence[str], within: timedelta | None) -> None:
-    """Say how the jobs ended, once all have."""
+def wait(connection: Connection, job_ids: Sequence[str], timeout: timedelta | None) -> None:
+    """Say how the jobs ended, once all have, or after *timeout* (None: without end)."""
 
     async def command(here: Talk) -> ExitCode:
         here.job_ids = tuple(dict.fromkeys(job_ids))
         await here.reach()
-        ends = await _ends(here, within)
+        ends = await _ends(here, timeout)
         return first_bad([_tell(here, job_id, ends.get(job_id)) for job_id in here.job_ids])
 
     talk(connection, command)
 
 
-async def _ends(here: Talk, within: timedelta | None) -> Mapping[str, Job | TelecineError]:
+async def _ends(here: Talk, timeout: timedelta | None) -> Mapping[str, Job | TelecineError]:
     """The final jobs by id, and why others cannot be watched; those that did not end in time are left out."""
     ends: dict[str, Job | TelecineError] = {}
-    limit = asyncio.timeout(within.total_seconds() if within is not None else None)
+    unheard = dict.fromkeys(here.job_ids)
+    limit = asyncio.timeout(timeout.total_seconds() if timeout is not None else None)
     try:
-        async with limit, aclosing(here.client.watch_many(here.job_ids, outage_timeout=OUTAGE_TIMEOUT)) as events:
+        async with limit, aclosing(events_of(here)) as events:
             async for event in events:
+                unheard.pop(event.job_id, None)
                 if event.error is not None:
                     ends[event.job_id] = event.error
                 elif event.job is not None and event.job.state.final:
@@ -117,7 +128,23 @@ async def _ends(here: Talk, within: timedelta | None) -> Mapping[str, Job | Tele
     except TimeoutError:
         if not limit.expired():
             raise
+        ends |= await _looked_at(here, list(unheard))
     return ends
+
+
+async def _looked_at(here: Talk, job_ids: Sequence[str]) -> Mapping[str, Job | TelecineError]:
+    """Those that turn out to have ended, though there was no time to hear of it."""
+
+    async def look(job_id: str) -> Job | TelecineError:
+        try:
+            async with room:
+                return await here.client.get(job_id)
+        except TelecineError as failed:
+            return failed
+
+    room = asyncio.Semaphore(MOST_LOOKS)
+    found = zip(job_ids, await asyncio.gather(*map(look, job_ids)), strict=True)
+    return {job_id: seen for job_id, seen in found if isinstance(seen, TelecineError) or seen.state.final}
 
 
 def _tell(here: Talk, job_id: str, end: Job | TelecineError | None) -> ExitCode:

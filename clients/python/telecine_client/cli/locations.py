@@ -73,5 +73,5 @@ def _place(text: str) -> tuple[str, PurePosixPath]:
     if found[1] == "file":
         return "", PurePosixPath(unquote(parts.path))
     if found[1] not in _OUTPUT_SCHEMES:
-        raise UsageError(f"{shown(text)!r}: files go to a local path or to file://, s3://, gs:// or az://")
+        raise UsageError(f"{shown(text)!r}: files go to a local path or to file://")
     return f"{found[1]}://{parts.netloc}", PurePosixPath(parts.path)

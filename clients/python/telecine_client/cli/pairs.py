@@ -19,13 +19,14 @@ _LIMITS = {
 
 
 def parse_pairs(texts: Sequence[str], option: str, form: str) -> Mapping[str, str]:
-    """Values by name; a name that is given twice has its last value. Raises UsageError, which shows the *form*."""
-    pairs = {}
+    """Values by name. Raises UsageError, which shows the *form*, also for a name that is given two values."""
+    pairs: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise UsageError(f"{option} {text}: write {form}")
-        pairs[name] = value
+        if pairs.setdefault(name, value) != value:
+            raise UsageError(f"{option} {name} has two values; give it one")
     return pairs
 
 

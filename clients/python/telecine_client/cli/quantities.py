@@ -7,18 +7,18 @@ from datetime import timedelta
 
 from telecine_client.cli.exits import UsageError
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_WITH_UNIT = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_WITH_UNITS = re.compile(rf"(?:{_PART.pattern})+")
 _CLOCK = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d+)?)")
 _BITRATE = re.compile(r"(\d+(?:\.\d+)?)([kKmM]?)")
 
 
 def parse_duration(text: str) -> timedelta:
-    """A length with a unit: 500ms, 30s, 10m, 1h. Raises UsageError."""
-    found = _WITH_UNIT.fullmatch(text)
-    if not found:
-        raise UsageError(f"{text!r} is no duration; write for example 500ms, 30s, 10m or 1h")
-    return _length(float(found[1]) * _UNITS[found[2]], text)
+    """Numbers with units, as in the settings of the servers: 500ms, 30s, 1h30m, 2d. Raises UsageError."""
+    if not _WITH_UNITS.fullmatch(text):
+        raise UsageError(f"{text!r} is no duration; write for example 500ms, 30s, 1h30m or 2d")
+    return _length(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)), text)
 
 
 def parse_offset(text: str) -> timedelta:
@@ -27,7 +27,7 @@ def parse_offset(text: str) -> timedelta:
     if found:
         hours, minutes, seconds = (float(part or 0) for part in found.groups())
         return _length(hours * 3600 + minutes * 60 + seconds, text)
-    if _WITH_UNIT.fullmatch(text):
+    if _WITH_UNITS.fullmatch(text):
         return parse_duration(text)
     raise UsageError(f"{text!r} is no place in a film; write seconds (90.5), a clock (1:30) or a duration (90s)")
 

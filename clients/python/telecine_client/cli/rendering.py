@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
+from telecine_client.cli.spec_text import spec_facts
+from telecine_client.cli.text import plain
 from telecine_client.media import MediaInfo
 from telecine_client.states import JobState, Phase
 from telecine_client.values import Artifact, Attempt, Detection, Failure, Job, JobResult, Progress
@@ -127,22 +129,29 @@ def media_text(media: MediaInfo) -> str:
 
 def describe(job: Job) -> Iterator[str]:
     """A job in full, a fact a line."""
-    yield f"job       {job.job_id}"
-    yield f"tenant    {job.tenant}"
-    yield f"state     {summary(job)}"
+    facts = [("job", job.job_id), ("tenant", job.tenant), ("state", summary(job)), *_spec_facts(job), *_life_facts(job)]
+    yield from (f"{name:<13} {fact}" for name, fact in facts)
+    yield from (f"  {attempt_text(attempt)}" for attempt in job.attempts)
+    if job.failure and job.state is not JobState.FAILED:
+        yield f"{'last failure':<13} {job.failure.kind.value} {job.failure.reason}: {plain(job.failure.message)}"
+    yield from ending(job)
+
+
+def _spec_facts(job: Job) -> Iterator[tuple[str, str]]:
+    if job.spec is not None:
+        yield from spec_facts(job.spec)
     if job.labels:
-        yield f"labels    {labels_text(job.labels)}"
+        yield "labels", labels_text(job.labels)
+
+
+def _life_facts(job: Job) -> Iterator[tuple[str, str]]:
     if job.generation > 1:
-        yield f"generation {job.generation}"
+        yield "generation", str(job.generation)
     times = {"created": job.create_time, "due": job.due_time, "started": job.start_time, "ended": job.end_time}
     times["kept until"] = job.expire_time
-    yield from (f"{name:<9} {time.isoformat(timespec='seconds')}" for name, time in times.items() if time)
+    yield from ((name, time.isoformat(timespec="seconds")) for name, time in times.items() if time)
     if job.attempt_count:
-        yield f"attempts  {job.attempt_count}"
-        yield from (f"  {attempt_text(attempt)}" for attempt in job.attempts)
-    if job.failure and job.state is not JobState.FAILED:
-        yield f"last failure: {job.failure.kind.value} {job.failure.reason}: {plain(job.failure.message)}"
-    yield from ending(job)
+        yield "attempts", str(job.attempt_count)
 
 
 def attempt_text(attempt: Attempt) -> str:
@@ -158,11 +167,6 @@ def attempt_text(attempt: Attempt) -> str:
 def labels_text(labels: Mapping[str, str]) -> str:
     """In the order of their keys."""
     return ", ".join(f"{key}={plain(value)}" for key, value in sorted(labels.items()))
-
-
-def plain(text: str) -> str:
-    """The text of others on one line, without what could steer a terminal."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def size_text(size_bytes: int) -> str:

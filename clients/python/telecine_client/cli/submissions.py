@@ -15,8 +15,8 @@ from telecine_client.cli.following import follow, follow_many
 from telecine_client.cli.job_file import JobFile, read_job_file, read_job_files
 from telecine_client.cli.pairs import parse_labels, parse_limits, parse_pairs
 from telecine_client.cli.pictures import Pictures, thumbnails_spec
-from telecine_client.cli.rendering import plain
 from telecine_client.cli.talk import Talk, reporting, talk
+from telecine_client.cli.text import plain
 from telecine_client.errors import SubmitManyError, TelecineError
 from telecine_client.job_id import new_job_id
 from telecine_client.values import Job

@@ -33,16 +33,20 @@ class Table:
 
 
 class JobTable:
-    """Jobs, a line each; wide ones need the full view."""
+    """Jobs, a line each; wide ones need the full view. Those that are not wide end at *width*, where one is given."""
 
-    def __init__(self, *, wide: bool) -> None:
+    def __init__(self, *, wide: bool, width: int | None = None) -> None:
         self._wide = wide
+        self._width = None if wide else width
         self._table = Table(_JOB_WIDE if wide else _JOB)
 
     def lines(self, jobs: Iterable[Job]) -> Iterator[str]:
         """The next jobs."""
         now = datetime.now(UTC)
-        return self._table.lines([self._row(job, now) for job in jobs])
+        return (self._cropped(line) for line in self._table.lines([self._row(job, now) for job in jobs]))
+
+    def _cropped(self, line: str) -> str:
+        return line if self._width is None or len(line) <= self._width else f"{line[: self._width - 1]}…"
 
     def _row(self, job: Job, now: datetime) -> Sequence[str]:
         age = age_text(now - job.create_time) if job.create_time else ""

@@ -1,8 +1,9 @@
-"""One command's talk with the scheduler: its client, its errors, and Ctrl-C."""
+"""One command's talk with the scheduler: its client, its errors, Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,11 +13,16 @@ import typer
 
 from telecine_client.cli.connection import Connection
 from telecine_client.cli.exits import ExitCode, explain, first_bad, say
+from telecine_client.cli.patience import telling_of_trouble
 from telecine_client.errors import TelecineError
 
 if TYPE_CHECKING:
     from telecine_client.aio import AsyncClient
     from telecine_client.values import Job
+
+
+# More ids than that are not repeated to whoever interrupts.
+MOST_NAMED = 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +64,8 @@ class Talk:
         what = f"the job {ids}" if one else f"{len(self.job_ids)} jobs"
         if not self.job_ids:
             say("interrupted")
+        elif len(self.job_ids) > MOST_NAMED:
+            say(f"interrupted; {what} {'go on' if self.submitted else 'may have been submitted'}. See: {command} list")
         elif not self.submitted:
             say(f"interrupted; {what} may have been submitted. See: {command} get {ids}")
         else:
@@ -71,18 +79,28 @@ def talk(connection: Connection, command: Callable[[Talk], Awaitable[ExitCode]])
     talks: list[Talk] = []
 
     async def run() -> ExitCode:
+        # What SIGINT does by itself: everything that is open is closed, a terminal's cursor comes back.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _current_task().cancel, signal.SIGTERM)
         async with connection.client() as client:
             talks.append(Talk(client=client, connection=connection))
-            return await command(talks[0])
+            with telling_of_trouble(connection.timeout):
+                return await command(talks[0])
 
     with reporting():
         try:
             code = asyncio.run(run())
-        except KeyboardInterrupt:
-            if talks:
-                talks[0].interrupted()
-            code = ExitCode.INTERRUPTED
+        except (KeyboardInterrupt, asyncio.CancelledError) as ended:
+            for each in talks:
+                each.interrupted()
+            code = ExitCode.INTERRUPTED if isinstance(ended, KeyboardInterrupt) else ExitCode.TERMINATED
     raise typer.Exit(code)
+
+
+def _current_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise AssertionError("a coroutine runs in a task")
+    return task
 
 
 @contextmanager

@@ -9,11 +9,16 @@ from typing import Self
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.table import Column
 
 from telecine_client.cli import rendering
 from telecine_client.cli.exits import say
 from telecine_client.states import JobState
 from telecine_client.values import Job
+
+# Of a bar, and of what else stands beside it: the state, a UUID before it where several jobs are shown, and "100%".
+_WIDTHS = (20, 17)
+_NAMED_WIDTHS = (10, 54)
 
 
 class View(ABC):
@@ -64,12 +69,16 @@ class BarView(View):
         """*named*: each bar says whose it is."""
         self._named = named
         self._bars: dict[str, TaskID] = {}
+        console = Console()
+        bar_width, others = _NAMED_WIDTHS if named else _WIDTHS
+        # A long reason must not take the place of the state.
+        detail = Column(no_wrap=True, overflow="ellipsis", max_width=max(console.width - bar_width - others, 12))
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=bar_width),
             TaskProgressColumn(),
-            TextColumn("{task.fields[detail]}", markup=False),
-            console=Console(),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=detail),
+            console=console,
         )
 
     def __enter__(self) -> Self:
