@@ -167,6 +167,16 @@ async def test_classes_nobody_uses_make_room(bench: Bench) -> None:
     assert bench.classes.id_of(DEFAULT_CLASS) is None
 
 
+async def test_a_class_that_made_room_is_not_served_again(bench: Bench) -> None:
+    """A scheduler that has not heard of it asks for nothing, and leaves nothing behind."""
+    await bench.submit()
+
+    assert ["job"] == [
+        grant.lease.name.job_id for grant in await bench.store.dispatch(WORKER, free=2, classes={"99": 1, "1": 1})
+    ]
+    assert [f"{prefix()}idle:1".encode()] == bench.client.keys(f"{prefix()}idle:*")
+
+
 async def test_a_dispatch_for_a_fenced_stream_gets_nothing(bench: Bench) -> None:
     """Only the registered stream of a worker is granted anything."""
     from dataclasses import replace

@@ -51,12 +51,12 @@ async def test_who_refuses_everything_is_asked_seldom(bench: Bench, bad: int, fr
     streams = [await bench.connect(f"bad{number}") for number in range(bad)]
     await bench.store.submit_all([a_job(f"job{number}") for number in range(200)])
     counts = []
-    for _ in range(4):
+    for _ in range(3):
         refused = 0
-        for _ in range(30):
-            for stream in streams * 3:
+        for _ in range(15):
+            for stream in streams * 2:
                 refused += len(await bench.refuse(stream, "UNHEALTHY", free))
-            bench.advance(2 * SECOND)
+            bench.advance(4 * SECOND)
             await bench.store.sweep()
         counts.append(refused)
 
