@@ -101,7 +101,10 @@ def test_every_setting_of_the_servers_is_in_the_table() -> None:
             env=os.environ | {"COLUMNS": "80"},
         ).stdout  # fmt: skip
         names = set(re.findall(r"env var: (TELECINE_[A-Z_]+)[;\]]", " ".join(shown.split())))
-        assert names, shown
+        flags = set(re.findall(r"^ +--([a-z-]+)", shown, re.MULTILINE)) - {"help", "check"}
+        assert flags, shown
+        # On a terminal of 80 columns too, each flag stands there with the whole name of its variable.
+        assert names == {f"TELECINE_{flag.upper().replace('-', '_')}" for flag in flags}
         assert set() == names - documented, server
 
 

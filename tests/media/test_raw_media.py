@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any
 
+from telecine_scheduler.rpc.requirements import DEFAULT_AUDIO_ENCODERS, DEFAULT_VIDEO_ENCODERS
 from telecine_worker.failure import FailureKind
 from telecine_worker.outcome import Failed
+from telecine_worker.tasks.raw import FILE_TYPES
 
 
 def raw(*args: str, outputs: list[str]) -> dict[str, Any]:
@@ -69,3 +72,15 @@ async def test_what_ffmpeg_refuses_is_permanent_in_its_own_words(studio, clips):
     assert "not divisible by 2" in ended.failure.message
     assert "not divisible by 2" in ended.failure.log_tail
     assert [] == studio.left()
+
+
+def test_what_ffmpeg_chooses_by_itself_is_what_the_scheduler_asks_for(clips, tools, tmp_path):
+    """Of every kind of file that holds pictures or sound: the libraries, and that nothing else is one."""
+    for extension, file_type in FILE_TYPES.items():
+        if not file_type.decodable:
+            continue
+        arguments = ("-i", str(clips.film(size="64x64", seconds=1)), "-t", "0.1", *file_type.muxer)
+        said = tools.ffmpeg(*arguments, str(tmp_path / f"o.{extension}"))
+        found = {each.removesuffix("_anim") for each in re.findall(r"-> \w+ \((lib[\w-]+)\)", said)} - {"libtheora"}
+        wanted = {encoders.get(extension) for encoders in (DEFAULT_VIDEO_ENCODERS, DEFAULT_AUDIO_ENCODERS)} - {None}
+        assert (extension, wanted) == (extension, found)

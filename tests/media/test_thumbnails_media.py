@@ -74,16 +74,107 @@ MOMENTS = [
 
 @pytest.mark.parametrize(
     ("container", "selection", "pictures"),
-    [("mp4", *each) for each in MOMENTS] + [(container, *each) for container in ("mkv", "ts") for each in MOMENTS[:2]],
+    [("mp4", *each) for each in MOMENTS]
+    + [(container, *each) for container in ("mkv", "ts", "y4m", "avi") for each in MOMENTS[:2]],
 )
 async def test_each_still_is_what_is_shown_at_its_moment(studio, clips, steps, tools, container, selection, pictures):
     """The middle of n equal parts, every interval from 0, the offsets in their order, in containers with an index and
     without.
     """
-    source = steps if container == "mp4" else clips.make(f"steps.{container}", "-i", str(steps), "-c", "copy")
+    coded = {"y4m": [], "avi": ["-c:v", "ffv1"]}.get(container, ["-c", "copy"])
+    source = steps if container == "mp4" else clips.make(f"steps.{container}", "-i", str(steps), *coded)
     ended = await studio.succeed(task(**selection), {"main": source})
     assert [f"t/{number}.png" for number in range(1, len(pictures) + 1)] == [each.path for each in ended.artifacts]
     assert pictures == shown(tools, ended, studio.output)
+
+
+def minute(clips: Any, gop: int, container: str = "mp4") -> Path:
+    """Eighty seconds, four pictures in each; the n-th second is of one grey. A key frame every *gop* pictures."""
+    film = clips.make(
+        f"minute-{gop}.mp4",
+        *(
+            "-f",
+            "lavfi",
+            "-i",
+            "color=black:s=32x32:r=4:d=80,geq=lum='20+2*floor(N/4)':cb=128:cr=128",
+            "-c:v",
+            "libx264",
+        ),
+        *("-qp", "0", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", str(gop), "-sc_threshold", "0"),
+    )
+    if container == "mp4":
+        return film
+    copied: Path = clips.make(f"minute-{gop}.{container}", "-i", str(film), "-c", "copy")
+    return copied
+
+
+def seconds_of(tools: Any, ended: Any, output: Path) -> list[int]:
+    """Which second of `minute` each artifact is of."""
+    greys = [grey(tools, output / artifact.path) for artifact in ended.artifacts]
+    return [round(((sum(pixels) / len(pixels)) * 219 / 255 + 16 - 20) / 2) for pixels in greys]
+
+
+@pytest.mark.parametrize("container", ["ts", "flv", "mkv", "mp4"])
+async def test_a_seek_that_lands_too_late_is_not_believed(studio, clips, tools, container):
+    """One key frame in eighty seconds: from wherever it is sought, the picture is the one of its moment."""
+    film = minute(clips, 999, container)
+    ended = await studio.succeed(task(**at(75.1, 45.1, 2.1)), {"main": film})
+    assert [75, 45, 2] == seconds_of(tools, ended, studio.output)
+
+
+@pytest.mark.parametrize("container", ["mkv", "ts"])
+async def test_a_video_may_begin_after_the_sound(studio, clips, steps, tools, container):
+    """Times count from the start of the input: for three seconds the first picture is yet to come."""
+    late = clips.make(
+        f"late-steps.{container}",
+        *(
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=d=9",
+            "-itsoffset",
+            "3",
+            "-i",
+            str(steps),
+            "-map",
+            "0",
+            "-map",
+            "1",
+            "-c:v",
+            "copy",
+        ),
+    )
+    ended = await studio.succeed(task(**at(1, 3.56, 7.06)), {"main": late})
+    assert [0, 5, 40] == shown(tools, ended, studio.output)
+
+
+async def test_the_last_picture_is_shown_while_the_sound_goes_on(studio, clips, steps, tools):
+    """Matroska says how long the film is, not how long its pictures are."""
+    film = clips.make("long-sound.mkv", "-f", "lavfi", "-i", "sine=d=9", "-i", str(steps), "-c:v", "copy")
+    ended = await studio.succeed(task("a/%d.png", count=3), {"main": film})
+    assert [15, 45, 49] == shown(tools, ended, studio.output)
+    ended = await studio.succeed(task("b/%d.png", **at(8.5)), {"main": film})
+    assert [49] == shown(tools, ended, studio.output)
+
+
+async def test_a_long_gap_takes_no_memory(studio, clips):
+    """Of a picture that is shown for hours there are millions of thousandths; three pictures take less than 500 MB."""
+    gap = clips.make(
+        "hours.mkv",
+        *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=1:d=2", "-vf", "setpts='if(eq(N,1),20000/TB,0)'"),
+        *("-fps_mode", "passthrough", "-c:v", "libx264", "-pix_fmt", "yuv420p"),
+    )
+    ended = await studio.succeed(task(**at(1, 10000, 20000)), {"main": gap})
+    assert ended.usage.peak_memory_bytes < 500_000_000
+
+
+async def test_an_interval_needs_a_length(studio, clips, steps):
+    """What never says how long it is would have one picture: refused. Offsets may lie anywhere before its end."""
+    film = clips.make("endless.mkv", "-i", str(steps), "-c", "copy", "-f", "matroska", "-live", "1")
+    ended = await studio.run(task(interval="1s"), {"main": film})
+    assert isinstance(ended, Failed), ended
+    assert (FailureKind.PERMANENT, "OPTION_INVALID") == (ended.failure.kind, ended.failure.reason)
+    assert "use offsets" in ended.failure.message
 
 
 @pytest.mark.parametrize("selection", [{"count": 9}, {"interval": "0.3s"}])
@@ -179,14 +270,14 @@ async def test_the_best_ones_are_not_the_odd_ones_out(studio, clips, tools):
         assert sum(pixels) / len(pixels) < 200
 
 
-async def test_the_best_of_a_long_film_come_from_key_frames(studio, clips):
-    """Three minutes with a key frame every ten seconds: decoded are the key frames alone."""
-    film = clips.make(
-        "long-dull.mp4",
-        *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=5:d=180", "-c:v", "libx264", "-preset", "ultrafast", "-g", "50"),
-    )
-    ended = await studio.succeed(task("%d.jpg", best=2), {"main": film})
-    assert 2 == len(ended.artifacts)
+async def test_the_best_of_a_long_film_come_from_key_frames(studio, clips, tools):
+    """With one every nine seconds it is one of those; where there is one in all, from all pictures."""
+    ended = await studio.succeed(task("a/%d.png", best=1), {"main": minute(clips, 36)})
+    (second,) = seconds_of(tools, ended, studio.output)
+    assert 0 == second % 9
+    ended = await studio.succeed(task("b/%d.png", best=2), {"main": minute(clips, 999)})
+    first, last = seconds_of(tools, ended, studio.output)
+    assert 0 < first < 40 < last < 80
 
 
 async def test_a_still_of_a_still(studio, clips):
@@ -228,10 +319,10 @@ async def test_sound_alone_has_no_stills(studio, clips):
     assert (FailureKind.PERMANENT, "INPUT_MISSING_STREAM") == (ended.failure.kind, ended.failure.reason)
 
 
-async def test_a_film_that_ends_early_never_passes(studio, steps, tmp_path):
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+async def test_a_film_that_ends_early_never_passes(studio, steps, tmp_path, container):
     """Its header promises five seconds; the pictures after the cut are missing, and nothing is published."""
-    early = steps.read_bytes()
-    fast = tmp_path / "fast.mp4"
+    fast = tmp_path / f"fast.{container}"
     studio_tools = [
         str(studio.toolchain.ffmpeg),
         "-v",
@@ -240,8 +331,7 @@ async def test_a_film_that_ends_early_never_passes(studio, steps, tmp_path):
         str(steps),
         "-c",
         "copy",
-        "-movflags",
-        "+faststart",
+        *(("-movflags", "+faststart") if container == "mp4" else ()),
         str(fast),
     ]
     subprocess.run(studio_tools, check=True, timeout=30)

@@ -41,7 +41,7 @@ def serve(
         ),
     ] = "",
     input_max_bytes: Annotated[
-        int, setting("INPUT_MAX_BYTES", "The largest input, read in place or fetched.  [100 GiB]")
+        int, setting("INPUT_MAX_BYTES", "In bytes: the largest input, read in place or fetched.")
     ] = 100 << 30,
     work_dir: Annotated[Path | None, setting("WORK_DIR", "State of this worker.  [default: see README]")] = None,
     metrics_listen: Annotated[
@@ -103,7 +103,8 @@ def _found(toolchain: Toolchain) -> dict[str, object]:
 
 def main() -> None:
     """The entry point."""
-    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    # Without typer's own tracebacks and boxes: the log is lines, and boxes cut the names of settings.
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
     app.command()(serve)
     app()
 

@@ -149,11 +149,12 @@ class Attempt:
         work = self._work
         await work.fetch()
         await work.probe()
-        plan = await work.run()
+        plan = await work.plan()
         artifacts: tuple[Artifact, ...] = ()
         if plan.artifacts:
             artifacts = await self._bring_out(plan)
         else:
+            await work.run(plan)
             work.raise_if_stopped()
             work.finish()
         return Succeeded(
@@ -172,7 +173,10 @@ class Attempt:
             replace=output.if_exists != media_pb2.Output.IF_EXISTS_FAIL,
             per_attempt=output.layout == media_pb2.Output.LAYOUT_PER_ATTEMPT,
             allowed=self._may_publish,
+            inputs=work.input_files,
         )
+        await self._threads.run(publisher.check_inputs, [each.path for each in plan.artifacts])
+        await work.run(plan)
         infos = await work.verify(plan)
         prepared = await work.prepare(plan, infos, publisher)
         await self._publish(prepared, publisher)
@@ -185,6 +189,7 @@ class Attempt:
         self._work.begin_publishing()
         self._is_publishing = True
         await self._threads.run(staging.remove_older)
+        await self._threads.run(publisher.check_inputs, [each.expected.path for each in prepared])
         await self._threads.run(publisher.check_free, [each.expected.path for each in prepared])
         for each in prepared:
             await self._publish_one(each, publisher)
@@ -195,6 +200,9 @@ class Attempt:
             try:
                 await self._threads.run(publisher.publish, prepared.expected.file_name, prepared.expected.path)
             except WindowOver:
+                if self._passed is not None:
+                    # The limit passed in the window, which was promised; there is no other one.
+                    self._order.give(self._passed.grace)
                 self._work.raise_if_stopped()
                 await self._ask()
             else:
@@ -236,9 +244,9 @@ class Attempt:
         return found
 
     def _pass(self, deadline: Deadline) -> None:
-        if self._is_publishing:
-            return
         self._passed = self._passed or deadline
+        if self._is_publishing and boot_seconds() < self._publish_deadline:
+            return
         self._order.give(deadline.grace)
         self._stopped.set()
 
@@ -249,9 +257,9 @@ class Attempt:
                 return Abandoned(usage=usage)
             case StopReason.CANCELLED:
                 return Cancelled(usage=usage)
-            case StopReason.DRAINED:
+            case StopReason.DRAINED if self._passed is None:
                 return Returned(usage=usage, reason="DRAINING")
-            case None:
+            case _:
                 assert self._passed is not None  # noqa: S101 - nobody else gives the order to stop
                 text = f"the attempt {self._passed.words}"
                 return self._failed(Failure(kind=FailureKind.DEADLINE, reason=self._passed.reason, message=text))

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 from telecine.v1 import media_pb2
-from telecine_worker.failure import AttemptFailed
+from telecine_worker.failure import AttemptFailed, permanent
+from telecine_worker.ffmpeg import failure_kinds
 from telecine_worker.ffmpeg.expected import Expected
-from telecine_worker.ffmpeg.failure_kinds import DAMAGE
 from telecine_worker.ffmpeg.findings import Findings, Wanted
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.probe import probe
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Block, Meter, Phase, Snapshot, Stage
-from telecine_worker.ffmpeg.run import Surroundings, run_ffmpeg
+from telecine_worker.ffmpeg.run import Ran, Surroundings, run_ffmpeg
 from telecine_worker.ffmpeg.stop_order import Stopped
 from telecine_worker.ffmpeg.verify import verify
 from telecine_worker.ffmpeg.verify_pictures import check_picture, decode_pictures
-from telecine_worker.storage.fetch_errors import FetchStopped
+from telecine_worker.inputs import Inputs
 from telecine_worker.storage.locations import FileRoots, check_relative
 from telecine_worker.storage.publishing import Publisher
-from telecine_worker.storage.sources import Intake, Source, open_source, sha256
+from telecine_worker.storage.sources import Intake, sha256
 from telecine_worker.storage.staging import Staging, discard_older, open_staging
 from telecine_worker.storage.threads import Threads
 from telecine_worker.tasks import kinds
@@ -66,14 +66,11 @@ class Work:
     ) -> None:
         self._spec = spec
         self._roots = roots
-        self._intake = intake
         self._threads = threads
         self._around = around
         self._meter = meter
         self._on_progress = on_progress
-        self._on_input = on_input
-        self._sources: dict[str, Source] = {}
-        self._open = ExitStack()
+        self._opened = Inputs(intake, threads, stopped=lambda: around.stop.given, on_input=on_input)
         self._encoded_frames: int | None = None
         self.findings = Findings(Wanted())
         self.staging: Staging | None = None
@@ -85,41 +82,50 @@ class Work:
         self.enter(Phase.FETCHING)
         kinds.check_inputs(self._spec)
         kinds.check_output(self._spec)
-        for name in sorted(self._spec.inputs):
-            await self._threads.run_stoppable(lambda: self._around.stop.given, self._open_source, name)
-            self.raise_if_stopped()
-        fds = [source.fd for source in self._sources.values()]
-        names = {_url(source): source.name for source in self._sources.values()}
-        self._around = replace(self._around, pass_fds=fds, names=names)
+        await self._opened.open(self._spec.inputs)
+        names = {url: name for name, url in self._opened.urls.items()}
+        self._around = replace(self._around, pass_fds=list(self._opened.fds.values()), names=names)
 
     async def probe(self) -> None:
         """Look at the inputs."""
         self.enter(Phase.PROBING)
-        for name, source in self._sources.items():
-            probed = await probe(self._around, source.fd, name=f"input {name}")
+        for name, fd in self._opened.fds.items():
+            async with self._disk_suspected():
+                probed = await probe(self._around, fd, name=f"input {name}")
             self._add_usage(probed.usage)
             self.inputs[name] = probed.info
 
-    async def run(self) -> Plan:
-        """Plan, make the staging folder where something is written, and run every step of the plan."""
+    async def plan(self) -> Plan:
+        """What to do; the staging folder is there, where something will be written."""
         plan = kinds.plan(self._spec.task, self.inputs, self._around.toolchain.encoders)
         for expected in plan.artifacts:
             check_relative(expected.path)
         if plan.artifacts:
             await self._threads.run(self._open_staging)
+        return plan
+
+    @property
+    def input_files(self) -> dict[tuple[int, int], str]:
+        """The names of the inputs by device and inode."""
+        return self._opened.files
+
+    async def run(self, plan: Plan) -> None:
+        """Run every step."""
         self.findings = Findings(plan.wanted or Wanted())
         stages = [_stage(step, plan) for step in plan.steps]
         self._meter.plan([*stages, *(_AFTER_ENCODING if plan.artifacts else ())])
         for step, stage in zip(plan.steps, stages, strict=True):
             self._begin(stage)
-            await self._run_step(step)
-        return plan
+            async with self._disk_suspected():
+                await self._run_step(step)
 
     async def verify(self, plan: Plan) -> list[MediaInfo | None]:
         """Check every artifact, in the order of the plan."""
         self._begin(_VERIFYING)
-        if plan.sequence:
-            return [*await self._verify_pictures(plan)]
+        async with self._disk_suspected():
+            return [*await self._verify_pictures(plan)] if plan.sequence else await self._verify_files(plan)
+
+    async def _verify_files(self, plan: Plan) -> list[MediaInfo | None]:
         infos: list[MediaInfo | None] = []
         for expected in plan.artifacts:
             with self._staging.reading(expected.file_name, expected.path) as fd:
@@ -188,7 +194,7 @@ class Work:
         Raises OSError where something cannot be removed.
         """
         try:
-            self._open.close()
+            self._opened.close()
         finally:
             self._discard()
 
@@ -220,37 +226,55 @@ class Work:
         self._meter.update(block)
         self._report()
 
-    def _open_source(self, stopped: Callable[[], bool], name: str) -> None:
-        wanted = self._spec.inputs[name]
-        try:
-            source = open_source(
-                self._intake, name=name, uri=wanted.uri, headers=wanted.headers, sha256=wanted.sha256, stopped=stopped
-            )
-        except FetchStopped:
-            raise Stopped from None
-        self._sources[name] = self._open.enter_context(source)
-        self._on_input(wanted.uri.partition("://")[0].lower(), source.size_bytes)
-
     def _open_staging(self) -> None:
         self.staging = open_staging(self._roots, uri=self._spec.output.uri, name=self._around.marker)
 
     async def _run_step(self, step: Step) -> None:
-        urls = {name: _url(source) for name, source in self._sources.items()}
         try:
-            ran = await run_ffmpeg(
-                self._around,
-                step.filled(urls),
-                doing=step.phase.value,
-                on_block=self._on_block,
-                on_usage=self._add_usage,
-                on_line=self.findings.line,
-                cwd="/" if self.staging is None else self.staging.cwd,
-            )
+            ran = await self._run_ffmpeg(step)
+            if (ran.last.frame_count or 0) < step.least_frames:
+                raise permanent(
+                    "OUTPUT_EMPTY", f"only {ran.last.frame_count} of {step.least_frames} pictures were made"
+                )
         except AttemptFailed as error:
-            if not step.measures_damage or error.failure.reason not in DAMAGE:
+            if step.otherwise is not None and error.failure.reason == failure_kinds.OUTPUT_EMPTY.reason:
+                await self._run_step(step.otherwise)
+                return
+            if not step.measures_damage or error.failure.reason not in failure_kinds.DAMAGE:
                 raise
+            await self._opened.raise_if_unreadable()
         else:
-            self._encoded_frames = ran.last.frame_count
+            await self._judge(step, ran)
+
+    async def _run_ffmpeg(self, step: Step) -> Ran:
+        return await run_ffmpeg(
+            self._around,
+            step.filled(self._opened.urls),
+            doing=step.phase.value,
+            on_block=self._on_block,
+            on_usage=self._add_usage,
+            on_line=self.findings.line,
+            cwd="/" if self.staging is None else self.staging.cwd,
+        )
+
+    async def _judge(self, step: Step, ran: Ran) -> None:
+        """FFmpeg ended with code 0, and may have said more."""
+        self._encoded_frames = ran.last.frame_count
+        cut = failure_kinds.cut_short(ran.log_lines) if step.needs_whole_input else ""
+        if cut:
+            raise permanent("INPUT_TRUNCATED", f"the input is shorter than it says; FFmpeg says: {cut}")
+        if failure_kinds.sounds_damaged(ran.log_lines):
+            await self._opened.raise_if_unreadable()
+
+    @asynccontextmanager
+    async def _disk_suspected(self) -> AsyncIterator[None]:
+        """Of what may fail because a disk did: then the failure is one to be tried again."""
+        try:
+            yield
+        except AttemptFailed as error:
+            if error.failure.reason in _SUSPICIOUS:
+                await self._opened.raise_if_unreadable()
+            raise
 
     def _prepare(self, expected: Expected, info: MediaInfo | None, publisher: Publisher) -> Prepared:
         publisher.prepare(expected.file_name, expected.path)
@@ -265,13 +289,11 @@ class Work:
 _VERIFYING = Stage(phase=Phase.VERIFYING, weight=VERIFYING_SHARE)
 _UPLOADING = Stage(phase=Phase.UPLOADING, weight=UPLOADING_SHARE)
 _PUBLISHING = Stage(phase=Phase.PUBLISHING, weight=PUBLISHING_SHARE)
+# What becomes of a file that ends early, or has a hole.
+_SUSPICIOUS = failure_kinds.DAMAGE | {failure_kinds.UNKNOWN.reason, "VERIFICATION_FAILED"}
 _AFTER_ENCODING = (_VERIFYING, _UPLOADING, _PUBLISHING)
 
 
 def _stage(step: Step, plan: Plan) -> Stage:
     total = sum(each.weight for each in plan.steps)
     return Stage(phase=step.phase, weight=step.weight / total, duration=step.duration, frame_count=step.frame_count)
-
-
-def _url(source: Source) -> str:
-    return f"file:/proc/self/fd/{source.fd}"

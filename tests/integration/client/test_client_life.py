@@ -15,6 +15,7 @@ from tests.integration.client.conftest import SPEC, ScriptedScheduler, detailed,
 from telecine.v1 import job_pb2
 from telecine.v1 import scheduler_service_pb2 as service_pb2
 from telecine_client import AsyncClient, Client, Job, SubmitManyError, errors
+from telecine_client.schedulers import Schedulers
 
 QUEUED = job_pb2.JOB_STATE_QUEUED
 
@@ -155,7 +156,7 @@ async def test_what_is_cancelled_before_it_is_sent_is_not_sent(scheduler: Script
     assert ["a", "c"] == [each.job_id for message in scheduler.requests for each in message.requests]
 
 
-async def test_closing_ends_every_pause(scheduler: ScriptedScheduler) -> None:
+async def test_closing_ends_every_pause(scheduler: ScriptedScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for the next attempt is told at once that the client was closed, not after the hour that was asked for."""
     busy = detailed(grpc.StatusCode.UNAVAILABLE, "busy", reason="BUSY", retry_after=timedelta(seconds=20))
 
@@ -166,14 +167,21 @@ async def test_closing_ends_every_pause(scheduler: ScriptedScheduler) -> None:
     scheduler.script("GetJob", refuse(busy))
     scheduler.script("WatchJob", ended)
     scheduler.script("WatchJobs", ended)
+    pausing, pause = asyncio.Semaphore(0), Schedulers.pause
+
+    async def noted(schedulers: Schedulers, seconds: float) -> None:
+        pausing.release()
+        await pause(schedulers, seconds)
+
+    monkeypatch.setattr(Schedulers, "pause", noted)
     client = AsyncClient(scheduler.address)
     under_way = [
         asyncio.create_task(each)
         for each in (client.get("j1"), anext(client.watch("j1")), anext(client.watch_many(all=True)), client.wait("j1"))
     ]
     async with asyncio.timeout(10):
-        await scheduler.reached({"GetJob": 1, "WatchJobs": 2, "WatchJob": 1})
-        # However far each has come with that answer.
+        for _ in under_way:
+            await pausing.acquire()
         await client.close()
         ends = await asyncio.gather(*under_way, return_exceptions=True)
     assert [errors.Unavailable] * 4 == [type(end) for end in ends]

@@ -309,7 +309,7 @@ def test_publishing_replaces_in_one_step(root, staging):
     """What was there is replaced, folders on the way are made, the staged file is gone from staging."""
     (root / "new/out/a").mkdir()
     (root / "new/out/a/x.mp4").write_text("old")
-    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=yes)
+    publisher = Publisher(staging, inputs={}, replace=True, per_attempt=False, allowed=yes)
     publisher.prepare("out-0.mp4", "a/x.mp4")
     publisher.publish("out-0.mp4", "a/x.mp4")
     publisher.publish("out-1.mp4", "b/c/y.mp4")
@@ -321,7 +321,7 @@ def test_publishing_replaces_in_one_step(root, staging):
 def test_publishing_stops_when_the_window_is_over(root, staging):
     """Not allowed: nothing becomes visible; allowed again: it does."""
     allowed = False
-    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=lambda: allowed)
+    publisher = Publisher(staging, inputs={}, replace=True, per_attempt=False, allowed=lambda: allowed)
     with pytest.raises(WindowOver):
         publisher.publish("out-0.mp4", "x.mp4")
     assert not (root / "new/out/x.mp4").exists()
@@ -333,11 +333,13 @@ def test_publishing_stops_when_the_window_is_over(root, staging):
 def test_the_window_is_looked_at_before_every_visible_step(root, staging):
     """Folders are visible, too; and it may be over after they were made."""
     with pytest.raises(WindowOver):
-        Publisher(staging, replace=True, per_attempt=False, allowed=lambda: False).publish("out-0.mp4", "b/x.mp4")
+        Publisher(staging, inputs={}, replace=True, per_attempt=False, allowed=lambda: False).publish(
+            "out-0.mp4", "b/x.mp4"
+        )
     assert not (root / "new/out/b").exists()
     answers = iter([True, False])
     with pytest.raises(WindowOver):
-        Publisher(staging, replace=True, per_attempt=False, allowed=lambda: next(answers)).publish(
+        Publisher(staging, inputs={}, replace=True, per_attempt=False, allowed=lambda: next(answers)).publish(
             "out-0.mp4", "b/x.mp4"
         )
     assert not (root / "new/out/b/x.mp4").exists()
@@ -347,7 +349,7 @@ def test_publishing_through_a_link_is_refused(root, staging, tmp_path):
     """A folder of the target that is a link leads nowhere; a file that is a link is replaced, not followed."""
     (root / "new/out/a").symlink_to(tmp_path)
     (root / "new/out/b").symlink_to(tmp_path / "secret")
-    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=yes)
+    publisher = Publisher(staging, inputs={}, replace=True, per_attempt=False, allowed=yes)
     with pytest.raises(AttemptFailed, match="PATH_NOT_ALLOWED"):
         publisher.publish("out-0.mp4", "a/x.mp4")
     publisher.publish("out-0.mp4", "b")
@@ -357,7 +359,7 @@ def test_publishing_through_a_link_is_refused(root, staging, tmp_path):
 
 def test_fail_takes_back_what_it_published(root, staging):
     """The second of two files appears meanwhile: the first is taken back, the foreign one stays."""
-    publisher = Publisher(staging, replace=False, per_attempt=False, allowed=yes)
+    publisher = Publisher(staging, inputs={}, replace=False, per_attempt=False, allowed=yes)
     publisher.check_free(["x.mp4", "y.mp4"])
     publisher.publish("out-0.mp4", "x.mp4")
     (root / "new/out/y.mp4").write_text("foreign")
@@ -392,7 +394,7 @@ def test_a_new_name_is_never_taken_over(tmp_path, monkeypatch):
 def test_a_directory_in_the_place_of_a_file_is_a_clear_failure(root, staging):
     """OUTPUT_EXISTS, for good; the directory stays."""
     (root / "new/out/x.mp4").mkdir()
-    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=yes)
+    publisher = Publisher(staging, inputs={}, replace=True, per_attempt=False, allowed=yes)
     with pytest.raises(AttemptFailed) as error:
         publisher.publish("out-0.mp4", "x.mp4")
     assert (FailureKind.PERMANENT, "OUTPUT_EXISTS") == (error.value.failure.kind, error.value.failure.reason)
@@ -402,7 +404,7 @@ def test_a_late_attempt_finds_nothing_to_rename(root, staging):
     """A newer attempt removes the older staging: the late rename publishes nothing."""
     newer = open_staging(FileRoots([root]), uri=f"file://{root}/new/out", name="t~job~1~8")
     newer.remove_older()
-    publisher = Publisher(staging, replace=True, per_attempt=False, allowed=yes)
+    publisher = Publisher(staging, inputs={}, replace=True, per_attempt=False, allowed=yes)
     with pytest.raises(AttemptFailed, match="STAGING_LOST"):
         publisher.publish("out-0.mp4", "x.mp4")
     assert not (root / "new/out/x.mp4").exists()

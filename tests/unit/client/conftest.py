@@ -34,6 +34,25 @@ def job(revision: int, state: job_pb2.JobState.ValueType, job_id: str = "j1") ->
     return job_pb2.Job(job_id=job_id, revision=revision, state=state)
 
 
+def _begun(action: Callable[[], T]) -> Future[T]:
+    """What it gives, in a thread of its own."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as failed:  # noqa: BLE001 - it is the result
+            future.set_exception(failed)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def soon(action: Callable[[], T]) -> T:
+    """What it gives; what grpc_testing waits for, it waits for without end."""
+    return _begun(action).result(SECONDS)
+
+
 class Play:
     """The scheduler, played by the test, and a client in a thread of its own."""
 
@@ -45,20 +64,11 @@ class Play:
 
     def start(self, use: Callable[[Client], T]) -> Future[T]:
         """Begin it; its result has to be asked for."""
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(use(self.client))
-            except BaseException as failed:  # noqa: BLE001 - it is the result
-                future.set_exception(failed)
-
-        threading.Thread(target=run, daemon=True).start()
-        return future
+        return _begun(lambda: use(self.client))
 
     def unary(self, method: str) -> tuple[Any, Any]:
         """The next call of this name: its request and how to answer it."""
-        _, request, call = self.channel.take_unary_unary(SERVICE.methods_by_name[method])
+        _, request, call = soon(lambda: self.channel.take_unary_unary(SERVICE.methods_by_name[method]))
         return request, call
 
     def answer(self, method: str, response: Any, code: grpc.StatusCode = OK, trailers: Any = ()) -> Any:
@@ -69,13 +79,13 @@ class Play:
 
     def watch(self) -> tuple[pb.WatchJobRequest, Any]:
         """The next WatchJob."""
-        _, request, call = self.channel.take_unary_stream(SERVICE.methods_by_name["WatchJob"])
+        _, request, call = soon(lambda: self.channel.take_unary_stream(SERVICE.methods_by_name["WatchJob"]))
         call.send_initial_metadata(())
         return request, call
 
     def stream(self, method: str) -> Any:
         """The next stream of this name."""
-        _, call = self.channel.take_stream_stream(SERVICE.methods_by_name[method])
+        _, call = soon(lambda: self.channel.take_stream_stream(SERVICE.methods_by_name[method]))
         call.send_initial_metadata(())
         return call
 

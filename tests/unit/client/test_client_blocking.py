@@ -20,6 +20,7 @@ from tests.unit.client.conftest import (
     Play,
     job,
     retry_after,
+    soon,
 )
 
 from telecine.v1 import job_pb2
@@ -149,17 +150,17 @@ def test_many_are_submitted_over_a_stream_that_breaks(play: Play) -> None:
     jobs = [("a", SPEC), ("b", SPEC), ("c", SPEC)]
     submitted = play.start(lambda client: client.submit_many(jobs))
     call = play.stream("SubmitJobs")
-    assert ["a", "b", "c"] == [each.job_id for each in call.take_request().requests]
+    assert ["a", "b", "c"] == [each.job_id for each in soon(call.take_request).requests]
     call.terminate((), UNAVAILABLE, "the scheduler stops")
     call = play.stream("SubmitJobs")
-    message = call.take_request()
+    message = soon(call.take_request)
     taken = status_pb2.Status(code=grpc.StatusCode.ALREADY_EXISTS.value[0], message="the id is taken")
     away = status_pb2.Status(code=UNAVAILABLE.value[0], message="the database is away")
     results = [{"response": {"job": job(1, QUEUED, "a")}}, {"error": taken}, {"error": away}]
     call.send_response(pb.SubmitJobsResponse(sequence=message.sequence, results=results))
     call.terminate((), OK, "")
     call = play.stream("SubmitJobs")
-    message = call.take_request()
+    message = soon(call.take_request)
     assert ["c"] == [each.job_id for each in message.requests]
     call.send_response(
         pb.SubmitJobsResponse(sequence=message.sequence, results=[{"response": {"job": job(1, QUEUED, "c")}}])
@@ -185,14 +186,14 @@ def test_many_are_waited_for_on_one_stream(play: Play) -> None:
     """It is half-closed once all are named, and resumed for those that have not ended."""
     ended = play.start(lambda client: client.wait_many(["a", "b"]))
     call = play.stream("WatchJobs")
-    start, add = call.take_request(), call.take_request()
-    call.requests_closed()
+    start, add = soon(call.take_request), soon(call.take_request)
+    soon(call.requests_closed)
     assert ("films", ["a", "b"]) == (start.start.tenant, [each.job_id for each in add.add.jobs])
     call.send_response(pb.WatchJobsResponse(jobs=[job(5, RUNNING, "a"), job(9, SUCCEEDED, "b")]))
     call.terminate((), OK, "")
     call = play.stream("WatchJobs")
-    call.take_request()
-    assert [("a", 5)] == [(each.job_id, each.after_revision) for each in call.take_request().add.jobs]
+    soon(call.take_request)
+    assert [("a", 5)] == [(each.job_id, each.after_revision) for each in soon(call.take_request).add.jobs]
     call.send_response(pb.WatchJobsResponse(jobs=[job(9, SUCCEEDED, "a")]))
     assert ["a", "b"] == list(ended.result(SECONDS))
 
@@ -214,11 +215,11 @@ def test_a_watch_of_all_stays_open_until_it_is_left(play: Play) -> None:
     watch = play.client.watch_many(all=True)
     event = play.start(lambda _: next(watch))
     call = play.stream("WatchJobs")
-    assert call.take_request().start.all
+    assert soon(call.take_request).start.all
     call.send_response(pb.WatchJobsResponse(jobs=[job(1, QUEUED, "a")], resume_token="t1"))
     assert ("a", "t1") == (event.result(SECONDS).job_id, event.result().resume_token)
     watch.close()
-    call.cancelled()
+    soon(call.cancelled)
 
 
 def test_single_calls_are_those_of_the_contract(play: Play) -> None:
@@ -267,7 +268,7 @@ def test_closing_ends_what_other_threads_watch(play: Play) -> None:
     seen = play.start(lambda client: list(client.watch("j1")))
     _, call = play.watch()
     play.client.close()
-    call.cancelled()
+    soon(call.cancelled)
     with pytest.raises(errors.Unavailable, match="the client was closed"):
         seen.result(SECONDS)
     with pytest.raises(RuntimeError, match="this client is closed"):

@@ -19,6 +19,7 @@ from tests.unit.client.conftest import (
     Play,
     job,
     retry_after,
+    soon,
 )
 
 from telecine.v1 import scheduler_service_pb2 as pb
@@ -29,7 +30,7 @@ UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 
 def accept(call: Any, *job_ids: str) -> None:
     """Answer the stream's next message, and end it."""
-    message = call.take_request()
+    message = soon(call.take_request)
     assert list(job_ids) == [each.job_id for each in message.requests]
     results = [{"response": {"job": job(1, QUEUED, job_id)}} for job_id in job_ids]
     call.send_response(pb.SubmitJobsResponse(sequence=message.sequence, results=results))
@@ -77,7 +78,7 @@ def test_what_was_accepted_before_an_outage_is_told(play: Play) -> None:
     """The rest are Unavailable at their places."""
     submitted = play.start(lambda client: client.submit_many([("a", SPEC), ("b", SPEC)]))
     call = play.stream("SubmitJobs")
-    message = call.take_request()
+    message = soon(call.take_request)
     away = {"code": UNAVAILABLE.value[0], "message": "the database is away"}
     results: list[Any] = [{"response": {"job": job(1, QUEUED, "a")}}, {"error": away}]
     call.send_response(pb.SubmitJobsResponse(sequence=message.sequence, results=results))
@@ -94,7 +95,7 @@ def test_what_was_accepted_before_the_client_was_closed_is_told(play: Play) -> N
     accept(play.stream("SubmitJobs"), "a")
     second = play.stream("SubmitJobs")
     play.client.close()
-    second.cancelled()
+    soon(second.cancelled)
     with pytest.raises(SubmitManyError, match="the client was closed") as caught:
         submitted.result(SECONDS)
     assert [("a", "queued"), ("b", "Unavailable")] == told(caught.value)
@@ -142,7 +143,7 @@ def test_jobs_beyond_one_stream_are_looked_at_after_the_deadline(play: Play, mon
     with pytest.raises(WaitManyError) as caught:
         ended.result(SECONDS)
     assert (["done"], ["slow", "other", "runs"]) == (list(caught.value.jobs), list(caught.value.errors))
-    call.cancelled()
+    soon(call.cancelled)
 
 
 def test_an_older_schedulers_jobs_are_looked_at_after_the_deadline(play: Play) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from telecine_worker.failure import FailureKind
-from telecine_worker.ffmpeg.failure_kinds import failure_of, last_error, verdict_of
+from telecine_worker.ffmpeg.failure_kinds import failure_of, is_interruption, last_error, verdict_of
 from telecine_worker.ffmpeg.process import Exit, Usage
 
 P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, FailureKind.UNKNOWN
@@ -45,6 +45,16 @@ P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, Fa
         (1, "", U, "FFMPEG_FAILED"),
         (255, "", C, "FFMPEG_CRASHED"),
         (255, "[error] file:out.mp4: Operation not permitted", P, "OUTPUT_NOT_WRITABLE"),
+        (255, "[warning] in.ts: corrupt input packet in stream 0", C, "FFMPEG_CRASHED"),
+        (255, "[h264 @] [error] Invalid NAL unit size", C, "FFMPEG_CRASHED"),
+        (255, "[info]     title           : Operation not permitted", C, "FFMPEG_CRASHED"),
+        (255, "[h264_nvenc @] [error] Cannot load libcuda.so.1: Operation not permitted", R, "ENCODER_MISSING"),
+        (1, "[info]     title           : No space left on device", U, "FFMPEG_FAILED"),
+        (1, "[in#0 @] [verbose] No space left on device", U, "FFMPEG_FAILED"),
+        (1, "                     : [error] No space left on device", U, "FFMPEG_FAILED"),
+        (1, "x265 [error]: malloc of size 4096 failed", R, "OUT_OF_MEMORY"),
+        (1, "[in#0/mpegts @] [error] Error during demuxing: Input/output error", R, "IO_ERROR"),
+        (-35, "", C, "FFMPEG_CRASHED"),
         (-9, "[error] moov atom not found", C, "FFMPEG_CRASHED"),
         (-11, "", C, "FFMPEG_CRASHED"),
         (139, "", C, "FFMPEG_CRASHED"),
@@ -64,6 +74,24 @@ def test_a_cause_comes_before_its_consequences():
     refused = ["[error] Invalid data found when processing input", "[hls @] Format not on whitelist"]
     assert "NO_SPACE" == verdict_of(1, full)[0].reason
     assert "INPUT_NOT_ALLOWED" == verdict_of(1, refused)[0].reason
+    damaged = ["[error] Error reinitializing filters!", "[aac @] [error] channel element 2.12 is not allocated"]
+    assert "INPUT_TRUNCATED" == verdict_of(1, damaged)[0].reason
+    failing = ["[mov @] [error] stream 0: partial file", "[in#0 @] [error] Error during demuxing: Input/output error"]
+    assert "IO_ERROR" == verdict_of(1, failing)[0].reason
+
+
+def test_a_codec_that_is_refused_is_named_and_the_list_is_not():
+    """The list is longer than any message."""
+    line = "[dca @] [error] Codec (dca) not on whitelist 'h264,hevc'"
+    assert "Codec (dca) not on whitelist" == verdict_of(1, [line])[1]
+
+
+@pytest.mark.parametrize(("code", "is_one"), [(255, True), (-15, True), (-2, True), (-9, False), (1, False)])
+def test_who_ends_the_whole_group_ends_ffmpeg_too(code, is_one):
+    """SIGTERM and SIGINT, by signal or as FFmpeg tells them."""
+    failed = failure_of(Exit(code=code, stopped=False, usage=Usage(), log_lines=(), log_tail=""), "encoding")
+    assert failed is not None
+    assert is_one == is_interruption(failed.failure)
 
 
 def test_the_message_quotes_ffmpeg_without_its_tags():
@@ -97,7 +125,23 @@ def test_code_0_hides_no_failure_to_write(said):
 
 
 @pytest.mark.parametrize(
-    "line", ["[error] Invalid NAL unit size", "[warning] No space left on device", "x265 [info]: done"]
+    "line", ["[error] main: Input/output error", "[in#0 @] [error] Error during demuxing: Input/output error"]
+)
+def test_code_0_hides_no_failure_to_read(line):
+    """To FFmpeg it is the end of the file."""
+    failed = failure_of(ended_well(line), "encoding")
+    assert failed is not None
+    assert (R, "IO_ERROR") == (failed.failure.kind, failed.failure.reason)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[error] Invalid NAL unit size",
+        "[warning] No space left on device",
+        "x265 [info]: done",
+        "[info] title: Input/output error",
+    ],
 )
 def test_code_0_is_believed_otherwise(line):
     """What a decoder or a stray warning says is verification's to judge."""

@@ -126,6 +126,13 @@ def test_what_only_looks_like_a_finding_is_none(line: str) -> None:
     assert () == read(line).detections
 
 
+def test_a_title_does_not_count_frames() -> None:
+    """What FFmpeg repeats of a file is no report of its own."""
+    title = "Input stream #0:0 (video): 9 packets read (9 bytes); 123456 frames decoded;"
+    found = read(LOG_9 + f"[info]     title           : {title}\n                   : [verbose]   {title}\n")
+    assert 124 == found.measurements["decode.video_frame_count"]
+
+
 def test_silence_before_the_start_begins_with_it() -> None:
     """Priming samples lie before 0."""
     log = (

@@ -106,6 +106,7 @@ def test_what_is_unknown_stays_unknown():
     [
         ([video(width=15000, height=15000)], {}, "15000x15000"),
         ([video(width=20000, height=2)], {}, "20000x2"),
+        ([video(width=1024, height=1024, sample_aspect_ratio="100:1")], {}, "102400x1024"),
         ([video(avg_frame_rate="90000/1")], {}, "90000 frames per second"),
         ([{**AUDIO, "channels": 65}], {}, "65 channels"),
         ([AUDIO] * 65, {}, "65 streams"),

@@ -63,9 +63,67 @@ def test_a_long_film_is_sought_and_a_short_one_read_through(film):
 
 
 def test_the_best_of_a_long_film_come_from_key_frames(film):
-    """Where the candidates lie far apart only those are decoded; of a short film every picture may be one."""
-    assert "-skip_frame" not in plan(film, best=2).steps[0].argv
-    assert ("-skip_frame", "nokey") == plan(lasting(film, hours=1), best=2).steps[0].argv[2:4]
+    """Where the candidates lie far apart only those are decoded, if there are enough; of a short film every picture may be
+    one.
+    """
+    (short,) = plan(film, best=2).steps
+    (long,) = plan(lasting(film, hours=1), best=2).steps
+    assert ("-skip_frame" in short.argv, short.otherwise) == (False, None)
+    assert (("-skip_frame", "nokey"), 2) == (long.argv[2:4], long.least_frames)
+    assert long.otherwise is not None
+    assert "-skip_frame" not in long.otherwise.argv
+
+
+@pytest.mark.parametrize(("wide", "high", "most"), [(1280, 720, 8), (3840, 2160, 4), (7680, 4320, 1)])
+def test_large_pictures_have_fewer_inputs_in_one_process(film, wide, high, most):
+    """Each of them has a decoder with pictures of its own."""
+    long = lasting(film, hours=1)
+    large = replace(long, video=(replace(long.video[0], coded_width_px=wide, coded_height_px=high),))
+    counts = [step.argv.count("-i") for step in plan(large, count=16).steps]
+    assert [most] * (16 // most) == counts
+
+
+def test_what_was_sought_in_vain_is_read_from_the_start(film):
+    """By one input, for the same files; nothing is sought before the first picture."""
+    (step,) = plan(film, offsets={"offsets": ["0.5s", "9s"]}).steps
+    assert step.otherwise is not None
+    assert (2, 1, 1) == (step.argv.count("-i"), step.argv.count("-ss"), step.otherwise.argv.count("-i"))
+    files = [[each for each in one.argv if isinstance(each, OutputPlace)] for one in (step, step.otherwise)]
+    assert files[0] == files[1]
+    late = replace(film, video=(replace(film.video[0], start=timedelta(seconds=9)),))
+    assert "-ss" not in plan(late, offsets={"offsets": ["9.5s"]}).steps[0].argv
+
+
+def test_a_video_may_begin_after_the_sound_and_end_before_it(film):
+    """Its stills are spread over where there are pictures; times count from the start of the input."""
+    late = replace(
+        lasting(film, seconds=4), start=timedelta(seconds=1), duration=timedelta(seconds=12), format="mpegts"
+    )
+    late = replace(late, video=(replace(late.video[0], start=timedelta(seconds=4)),))
+    found = selection_of(task(count=2), late)
+    assert found.evenly is not None
+    assert (4, 6) == found.evenly.moments()
+    assert "setpts=PTS-(1000001)" in str(plan(late, count=2).steps[0].argv)
+    with pytest.raises(AttemptFailed, match="before its end at 7 s"):
+        plan(late, offsets={"offsets": ["7.5s"]})
+
+
+def test_a_picture_is_held_for_long_only_where_its_end_is_unknown(film):
+    """Matroska has one duration for all; where a stream has its own, a film that ends early must not pass."""
+    unknown = replace(film, video=(replace(film.video[0], duration=None),))
+    assert "stop_duration=1" in str(plan(film, count=2).steps[0].argv)
+    assert "stop=-1" in str(plan(unknown, count=2).steps[0].argv)
+
+
+def test_stills_beyond_their_format_are_refused(film):
+    """The width that would do is named."""
+    wide = replace(film, video=(replace(film.video[0], width_px=16384, height_px=16),))
+    tall = replace(film, video=(replace(film.video[0], width_px=100, height_px=16384),))
+    for info, right in ((wide, "16383 or less"), (tall, "99 or less")):
+        assert plan(info, count=2, path="%d.png")
+        with pytest.raises(AttemptFailed, match=right) as failed:
+            plan(info, count=2, path="%d.webp")
+        assert "OPTION_INVALID" == failed.value.failure.reason
 
 
 def test_without_an_index_a_seek_begins_earlier(film):
@@ -73,7 +131,9 @@ def test_without_an_index_a_seek_begins_earlier(film):
     stream = replace(lasting(film, hours=1), format="mpegts")
     argv = plan(stream, offsets={"offsets": ["100s", "10s"]}).steps[0].argv
     assert ["70.000000"] == [argv[at + 1] for at, each in enumerate(argv) if each == "-ss"]
-    assert "setpts=PTS-30.000000/TB" in str(argv)
+    assert "setpts='PTS-(30000001)+if(gt(STARTPTS,30000001)," in str(argv)
+    blurred = replace(stream, video=(replace(stream.video[0], codec="mpeg2video"),))
+    assert "-ss" not in plan(blurred, offsets={"offsets": ["100s"]}).steps[0].argv
     raw = replace(stream, duration=None, video=(replace(stream.video[0], duration=None),))
     assert "-ss" not in plan(raw, offsets={"offsets": ["100s"]}).steps[0].argv
 

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from telecine_worker.failure import AttemptFailed, FailureKind
+from telecine_worker.failure import AttemptFailed, Failure, FailureKind
 from telecine_worker.ffmpeg.process import Exit
 from telecine_worker.sandbox import launcher
 
@@ -57,8 +57,10 @@ CRASHED = Verdict(_C, "FFMPEG_CRASHED", "was ended by a signal that was not ours
 INTERRUPTED = Verdict(_C, "FFMPEG_CRASHED", "was asked to stop by a signal that was not ours")
 UNKNOWN = Verdict(_U, "FFMPEG_FAILED", "failed")
 
-DAMAGE = frozenset({INVALID.reason, TRUNCATED.reason, OUTPUT_EMPTY.reason})
-"""Reasons that are about what is in the input, for a run that measures just that."""
+DAMAGE = frozenset({INVALID.reason, TRUNCATED.reason, OUTPUT_EMPTY.reason, OPTION_INVALID.reason})
+"""Reasons that are about what is in the input, for a run that measures just that: its options are ours, so what filters refuse
+is the input's, too.
+"""
 
 # The first that matches decides: what names a cause stands before what only follows from it.
 SIGNATURES: tuple[Signature, ...] = tuple(
@@ -88,9 +90,12 @@ SIGNATURES: tuple[Signature, ...] = tuple(
             r"|Error initializing (the )?(filter|simple)|Error opening (output )?encoder|Error while opening encoder"
             r"|Invalid (duration specification|frame size|framerate value|encoder type)|Unknown input format"
             r"|Unknown pixel format requested|Requested output format|Bitstream filter not found|Error reading log file"
-            r"|Error parsing (a )?filter|Error reinitializing filters",
+            r"|Error parsing (a )?filter",
             OPTION_INVALID,
         ),
+        # Of a file that is open already: a disk failed, and what looks like damage followed.
+        # Of one that is being opened, it may be said of a cut header.
+        (r"Error during demuxing: Input/output error", IO_ERROR),
         (r"moov atom not found|EBML header parsing failed", INVALID),
         (
             r"partial file|Stream ends prematurely|File ended prematurely|Truncating packet of size|corrupt input packet"
@@ -104,6 +109,8 @@ SIGNATURES: tuple[Signature, ...] = tuple(
             r"|Cannot determine format of input stream",
             INVALID,
         ),
+        # After damage: a decoder that errs may suddenly have 38 channels, for one.
+        (r"Error reinitializing filters", OPTION_INVALID),
         (r"Output file is empty|Nothing was written into output file|Empty output", OUTPUT_EMPTY),
         (r"No such file or directory", STAGING_LOST),
         (r"Is a directory|Permission denied|Read-only file system|Operation not permitted", NOT_WRITABLE),
@@ -126,36 +133,72 @@ CODES: dict[int, Verdict] = {
     # Of SIGTERM, SIGINT and SIGXCPU, which FFmpeg does not tell apart; with words on standard error it is "not permitted".
     255: INTERRUPTED,
 }
+# What FFmpeg ends with when it is asked to stop; and, from 7 on, when something is not permitted.
+_ASKED_TO_STOP = 255
+_NOT_PERMITTED = re.compile(r"Operation not permitted")
 
 SIGNALS: dict[int, Verdict] = {signal.SIGXFSZ: OUTPUT_TOO_LARGE, signal.SIGXCPU: CPU_LIMIT}
 
 _LEVEL = re.compile(r"^(\[[^\]]*\] )*(\[(error|fatal)\] )")
 _TAGS = re.compile(r"^(\[[^\]]*\] )+")
+_LIST = re.compile(r"(not on whitelist) '.*")
+# Below a warning FFmpeg repeats what a file says of itself: a title may read as a failure. Such texts go on in lines without a
+# level, which are indented; the launcher and the libraries of encoders write without a level, too.
+_CHATTER = re.compile(r"^\s|^(?:\[(?!(?:panic|fatal|error|warning)\])[^\]]*\] )*\[(?:info|verbose|debug|trace)\]")
 
 
 def verdict_of(code: int, lines: Sequence[str]) -> tuple[Verdict, str]:
     """What an end means that was not asked for, and the line that says so; the last error when no line is known."""
     if code < 0 or code - 128 in _FATAL_SIGNALS:
         number = -code if code < 0 else code - 128
-        return SIGNALS.get(number, CRASHED), signal.Signals(number).name
+        return SIGNALS.get(number, CRASHED), _signal_name(number)
+    if code == _ASKED_TO_STOP and not any(_NOT_PERMITTED.search(line) and _LEVEL.match(line) for line in lines):
+        return INTERRUPTED, ""
+    heard = [line for line in lines if not _CHATTER.match(line)]
     for signature in SIGNATURES:
-        for line in lines:
+        for line in heard:
             if signature.pattern.search(line):
                 return signature.verdict, words(line)
     return CODES.get(code, UNKNOWN), last_error(lines)
 
 
-# FFmpeg 5 ends with code 0 though its last words could not be written.
-_LAST_WORDS = re.compile(r"Error (writing trailer|closing file)")
-_OF_WRITING = frozenset({NO_SPACE.reason, OUTPUT_TOO_LARGE.reason, IO_ERROR.reason})
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # One of the real-time signals, which have no names.
+        return f"signal {number}"
+
+
+def is_interruption(failure: Failure) -> bool:
+    """Whether FFmpeg was asked to stop by somebody else, as whoever ends the worker's whole group of processes does."""
+    asked = failure.exit_code in (_ASKED_TO_STOP, -signal.SIGTERM, -signal.SIGINT)
+    return asked and failure.kind is FailureKind.CRASH
+
+
+def cut_short(lines: Sequence[str]) -> str:
+    """Where a run ended with code 0: FFmpeg's words about an input that ended early; empty: it said nothing of the kind."""
+    return next((words(line) for line in lines if _LEVEL.match(line) and _CUT_SHORT.search(line)), "")
+
+
+def sounds_damaged(lines: Sequence[str]) -> bool:
+    """Whether FFmpeg complained about what it read."""
+    damage = (signature for signature in SIGNATURES if signature.verdict in (INVALID, TRUNCATED, IO_ERROR))
+    return any(_LEVEL.match(line) and signature.pattern.search(line) for signature in damage for line in lines)
+
+
+_CUT_SHORT = re.compile(r"File ended prematurely|Stream ends prematurely|partial file")
+# FFmpeg 5 ends with code 0 though its last words could not be written, and all of them though an input could not be read on.
+_LAST_WORDS = re.compile(r"Error (writing trailer|closing file)|: Input/output error")
+_OF_FILES = frozenset({NO_SPACE.reason, OUTPUT_TOO_LARGE.reason, IO_ERROR.reason})
 
 
 def hidden_verdict(lines: Sequence[str]) -> tuple[Verdict, str] | None:
     """What the log of a run says that ended with code 0 and failed all the same; None: it did not."""
     for line in lines:
-        if _LAST_WORDS.search(line):
+        if _LEVEL.match(line) and _LAST_WORDS.search(line):
             verdict, said = verdict_of(0, [line])
-            if verdict.reason in _OF_WRITING:
+            if verdict.reason in _OF_FILES:
                 return verdict, said
     return None
 
@@ -167,7 +210,7 @@ _FATAL_SIGNALS = frozenset({signal.SIGILL, signal.SIGFPE, signal.SIGKILL, signal
 
 def words(line: str) -> str:
     """*line* without the tags of component and level."""
-    return _TAGS.sub("", line).strip()[:300]
+    return _LIST.sub(r"\1", _TAGS.sub("", line)).strip()[:300]
 
 
 def last_error(lines: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ _SILENCE_START = re.compile(_COMPONENT.format("silencedetect") + r"silence_start
 _SILENCE_END = re.compile(_COMPONENT.format("silencedetect") + r"silence_end: (\S+)")
 _LOUDNESS = re.compile(r'^\s*"input_(i|tp|lra|thresh)" : "([^"]*)"')
 _ERROR = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal|panic)\] ")
-_DECODED = re.compile(r"Input stream #\S+ \((video|audio)\): .* (\d+) frames decoded\b")
+_DECODED = re.compile(r"^(?:\[[^\]]*\] )*\[verbose\] +Input stream #\S+ \((video|audio)\): .* (\d+) frames decoded\b")
 _LOUDNESS_NAMES = {
     "i": "loudness.integrated_lufs",
     "tp": "loudness.true_peak_dbtp",

@@ -73,3 +73,8 @@ class MediaInfo:
     audio: tuple[AudioStream, ...] = ()
     subtitles: tuple[SubtitleStream, ...] = ()
     other_streams: int = 0
+
+    @property
+    def is_still(self) -> bool:
+        """One picture, which has no length."""
+        return self.format.endswith("_pipe")

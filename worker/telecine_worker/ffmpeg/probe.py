@@ -63,7 +63,7 @@ async def probe(around: Surroundings, fd: int, *, name: str, count_packets: bool
     if ended.code != 0:
         raise _unreadable(name, ended)
     data = _parsed(answer, name)
-    info = _with_picture_size(media_info(data), fd)
+    info = _with_picture_size(_understood(data, name), fd)
     _refuse_beyond_limits(info, data, name)
     packets = {int(s["index"]): int(s["nb_read_packets"]) for s in data["streams"] if "nb_read_packets" in s}
     return Probed(info=info, packets=packets, usage=ended.usage)
@@ -76,9 +76,11 @@ async def _ask(command: Command, name: str, around: Surroundings, deadline: time
         if len(answer) <= ANSWER_BYTES:
             answer.extend(chunk)
 
+    # Within the deadline: what hangs is no fault of the input, what still works by then is.
+    stall_timeout = min(around.stall_timeout, deadline / 2)
     async with (
         running(command, on_output=take, stop=around.stop) as child,
-        ended_when_stalled(child, timeout=around.stall_timeout, advanced=lambda: len(answer), on_stall=stalled.set),
+        ended_when_stalled(child, timeout=stall_timeout, advanced=lambda: len(answer), on_stall=stalled.set),
     ):
         try:
             async with asyncio.timeout(deadline.total_seconds()):
@@ -88,7 +90,7 @@ async def _ask(command: Command, name: str, around: Surroundings, deadline: time
     if around.stop.given:
         raise Stopped
     if stalled.is_set():
-        raise stall_failure(ended, around.stall_timeout, f"probing {name}")
+        raise stall_failure(ended, stall_timeout, f"probing {name}")
     return bytes(answer), ended
 
 
@@ -113,6 +115,14 @@ def _parsed(answer: bytes, name: str) -> dict[str, Any]:
     return data
 
 
+def _understood(data: Mapping[str, Any], name: str) -> MediaInfo:
+    try:
+        return media_info(data)
+    except (ValueError, OverflowError):
+        # A header may hold any number: a frame rate, say, by which the film would end before it begins.
+        raise permanent("INPUT_INVALID", f"{name} says of itself what cannot be") from None
+
+
 def _refuse_beyond_limits(info: MediaInfo, data: Mapping[str, Any], name: str) -> None:
     streams = len(data["streams"])
     beyond = [
@@ -121,9 +131,10 @@ def _refuse_beyond_limits(info: MediaInfo, data: Mapping[str, Any], name: str) -
         (len(data.get("chapters", ())) > MAX_CHAPTERS, f"more than {MAX_CHAPTERS} chapters"),
     ]
     for video in info.video:
-        wide, high = video.coded_width_px, video.coded_height_px
-        too_big = max(wide, high) > MAX_SIDE_PX or wide * high > whitelists.MAX_PIXELS
-        beyond.append((too_big, f"pictures of {wide}x{high} px; at most {whitelists.MAX_PIXELS} pixels"))
+        for wide, high in ((video.coded_width_px, video.coded_height_px), (video.width_px, video.height_px)):
+            too_big = max(wide, high) > MAX_SIDE_PX or wide * high > whitelists.MAX_PIXELS
+            right = f"at most {MAX_SIDE_PX} px on a side and {whitelists.MAX_PIXELS} pixels"
+            beyond.append((too_big, f"pictures of {wide}x{high} px; {right}"))
         rate = video.frame_rate or 0
         beyond.append((rate > MAX_FRAME_RATE, f"{rate} frames per second; at most {MAX_FRAME_RATE}"))
     for audio in info.audio:
@@ -136,7 +147,7 @@ def _refuse_beyond_limits(info: MediaInfo, data: Mapping[str, Any], name: str) -
 
 def _with_picture_size(info: MediaInfo, fd: int) -> MediaInfo:
     """ffprobe builds without zlib cannot decode PNG, and know no size of one; its header does."""
-    if not info.format.endswith("_pipe") or len(info.video) != 1 or info.video[0].coded_width_px:
+    if not info.is_still or len(info.video) != 1 or info.video[0].coded_width_px:
         return info
     size = size_px(fd)
     if size is None:

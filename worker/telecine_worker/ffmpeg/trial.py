@@ -4,12 +4,17 @@ same.
 
 from __future__ import annotations
 
+import enum
 import subprocess
 from collections.abc import Iterable, Set
 from pathlib import Path
 
+import structlog
+
 from telecine_worker.ffmpeg.options import AUDIO_ENCODERS
 from telecine_worker.ffmpeg.process import environment
+
+log = structlog.get_logger(__name__)
 
 ALL_SECONDS = 20
 ONE_SECONDS = 5
@@ -17,14 +22,32 @@ ONE_SECONDS = 5
 _SOURCES = ("-f", "lavfi", "-i", "color=gray:s=256x256:r=25", "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
 
 
+class _Answer(enum.Enum):
+    WORKS = enum.auto()
+    FAILS = enum.auto()
+    LATE = enum.auto()
+
+
 def broken_encoders(ffmpeg: Path, names: Set[str]) -> frozenset[str]:
-    """Those of *names* that do not encode one frame. Blocks: one process when all of them do, else one more for each."""
-    if not names or _encodes(ffmpeg, sorted(names), ALL_SECONDS):
+    """Those of *names* that fail to encode one frame. Blocks: one process when none of them does, else one more for each.
+
+    On a machine that is busy with other things a library may be late; that says nothing against it.
+    """
+    if not names or _tried(ffmpeg, sorted(names), ALL_SECONDS) is _Answer.WORKS:
         return frozenset()
-    return frozenset(name for name in names if not _encodes(ffmpeg, [name], ONE_SECONDS))
+    return frozenset(name for name in sorted(names) if _fails(ffmpeg, name))
 
 
-def _encodes(ffmpeg: Path, names: Iterable[str], seconds: int) -> bool:
+def _fails(ffmpeg: Path, name: str) -> bool:
+    answer = _tried(ffmpeg, [name], ONE_SECONDS)
+    if answer is _Answer.FAILS:
+        log.warning("encoder is listed but does not encode: it is not offered", encoder=name)
+    elif answer is _Answer.LATE:
+        log.warning("encoder could not be tried in time: it is offered", encoder=name, seconds=ONE_SECONDS)
+    return answer is _Answer.FAILS
+
+
+def _tried(ffmpeg: Path, names: Iterable[str], seconds: float) -> _Answer:
     """All of *names*, each to an output of its own, in one process and time limit."""
     outputs: list[str] = []
     for name in names:
@@ -41,6 +64,8 @@ def _encodes(ffmpeg: Path, names: Iterable[str], seconds: int) -> bool:
             timeout=seconds,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    except subprocess.TimeoutExpired:
+        return _Answer.LATE
+    except OSError:
+        return _Answer.FAILS
+    return _Answer.WORKS if done.returncode == 0 else _Answer.FAILS

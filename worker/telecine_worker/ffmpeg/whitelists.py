@@ -83,7 +83,9 @@ DECODERS = (
     *("ac3", "eac3", "amrnb", "amrwb", "wmav1", "wmav2", "wmapro", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt"),
     *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be"),
     *("pcm_f64le", "pcm_f64be", "pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw", "pcm_bluray", "pcm_dvd"),
-    *("srt", "subrip", "ass", "ssa", "webvtt", "mov_text", "text"),
+    # What discs and broadcasts have beside the pictures: one codec that is not listed makes ffprobe refuse the whole file.
+    *("dca", "truehd", "mlp", "mp1", "mp1float", "s302m", "speex", "libspeex"),
+    *("srt", "subrip", "ass", "ssa", "webvtt", "mov_text", "text", "pgssub", "dvdsub", "dvbsub", "xsub", "cc_dec"),
 )
 
 MAX_STREAMS = 64

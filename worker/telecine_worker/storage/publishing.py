@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from telecine_worker.failure import AttemptFailed, permanent, retryable
@@ -28,15 +28,25 @@ class WindowOver(Exception):
 class Publisher:
     """Publishes for one attempt. *per_attempt*: under a folder named as the staging; else in place.
 
-    *allowed* is asked right before every step that can be seen. Methods block: they are for a thread. They may be
+    *allowed* is asked right before every step that can be seen. *inputs* are the names of the job's inputs by device and
+    inode: files that are never replaced. Methods block: they are for a thread. They may be
     repeated after WindowOver; a file that is published already stays so.
     """
 
-    def __init__(self, staging: Staging, *, replace: bool, per_attempt: bool, allowed: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        staging: Staging,
+        *,
+        replace: bool,
+        per_attempt: bool,
+        allowed: Callable[[], bool],
+        inputs: Mapping[tuple[int, int], str],
+    ) -> None:
         self._staging = staging
         self._replace = replace
         self._folder = (staging.name,) if per_attempt else ()
         self._allowed = allowed
+        self._inputs = inputs
         self._made: list[tuple[str, ...]] = []
 
     def parts(self, path: str) -> tuple[str, ...]:
@@ -55,6 +65,13 @@ class Publisher:
                 _mark(fd, self._staging.owner)
             except OSError as error:
                 raise disk_errors.write_failure(error, path) from error
+
+    def check_inputs(self, paths: list[str]) -> None:
+        """Raise OUTPUT_EXISTS when an input of the job itself is at one of *paths*, whatever if_exists says."""
+        for path in paths:
+            name = self._input_at(self.parts(path))
+            if name is not None:
+                raise permanent("OUTPUT_EXISTS", f"{path} would replace input {name} of the job; choose another path")
 
     def check_free(self, paths: list[str]) -> None:
         """With if_exists FAIL: raise OUTPUT_EXISTS when a file of somebody else is at one of *paths*, before anything
@@ -117,6 +134,18 @@ class Publisher:
                     os.unlink(name, dir_fd=directory)
                 finally:
                     os.close(directory)
+
+    def _input_at(self, parts: tuple[str, ...]) -> str | None:
+        """The input that is at *parts*; what cannot be opened is none of them: they are open, and regular files."""
+        try:
+            fd = open_beneath(self._staging.output_fd, parts, os.O_PATH)
+        except OSError:
+            return None
+        try:
+            found = os.fstat(fd)
+        finally:
+            os.close(fd)
+        return self._inputs.get((found.st_dev, found.st_ino))
 
     def _is_foreign(self, parts: tuple[str, ...]) -> bool:
         """Whether something that this job did not write is at *parts*."""

@@ -47,50 +47,69 @@ class Selection:
 
 def selection_of(task: media_pb2.ThumbnailsTask, info: MediaInfo) -> Selection:
     """What *task* chooses from its input, which has video. Raises AttemptFailed OPTION_INVALID, TRIM_OUT_OF_RANGE."""
-    duration = _duration(info)
+    span = _span(info)
     match task.WhichOneof("selection"):
         case "count":
-            return Selection(evenly=_spread(task.count, duration, "count"))
+            return Selection(evenly=_spread(task.count, span, "count"))
         case "interval":
-            return Selection(evenly=_every(_seconds(task.interval.ToTimedelta()), duration))
+            return Selection(evenly=_every(_seconds(task.interval.ToTimedelta()), span.end, is_still=info.is_still))
         case "offsets":
-            return Selection(offsets=_offsets(task, duration))
-        case "best" if duration is None and task.best == 1:
-            return Selection(evenly=_spread(1, duration, "best"))
+            return Selection(offsets=_offsets(task, span.end))
+        case "best" if span.end is None and task.best == 1:
+            return Selection(evenly=_spread(1, span, "best"))
         case "best":
-            return Selection(evenly=_spread(task.best * CANDIDATES, duration, "best"), best=True)
+            return Selection(evenly=_spread(task.best * CANDIDATES, span, "best"), best=True)
         case _:
             raise permanent("OPTION_INVALID", "one of count, interval, offsets and best is needed")
 
 
-def _duration(info: MediaInfo) -> Fraction | None:
-    """Of the video; None while unknown, as for stills."""
-    known = info.video[0].duration or info.duration
-    return None if known is None else _seconds(known)
+def begin_of(info: MediaInfo) -> Fraction:
+    """When the first picture of the video is shown: a sound may come before it."""
+    return max(Fraction(0), _seconds(info.video[0].start - info.start))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """From the first picture to where the last one ends, which is None while unknown, as for stills."""
+
+    begin: Fraction
+    end: Fraction | None
+
+
+def _span(info: MediaInfo) -> _Span:
+    """Of the video: it may begin after the sound, and end before it."""
+    video = info.video[0]
+    begin = begin_of(info)
+    ends = [begin + _seconds(video.duration)] if video.duration is not None else []
+    ends += [_seconds(info.duration)] if info.duration is not None else []
+    end = min(ends, default=None)
+    return _Span(begin=begin if end is None or begin < end else Fraction(0), end=end)
 
 
 def _seconds(time: timedelta) -> Fraction:
     return Fraction(time // timedelta(microseconds=1), 1_000_000)
 
 
-def _spread(count: int, duration: Fraction | None, field: str) -> Evenly:
+def _spread(count: int, span: _Span, field: str) -> Evenly:
     """The middle of each of *count* equal parts; the start, where only one is wanted of a length that is unknown."""
     if count < 1:
         raise permanent("OPTION_INVALID", f"{field} is {count}; at least 1 would be right")
-    if duration is None:
+    if span.end is None:
         if count > 1:
             raise permanent(
                 "OPTION_INVALID", f"{field}: how long the input is cannot be told, so it can only be 1; use offsets"
             )
         return Evenly(first=Fraction(0), spacing=Fraction(1), count=1)
-    spacing = duration / count
-    return Evenly(first=spacing / 2, spacing=spacing, count=count)
+    spacing = (span.end - span.begin) / count
+    return Evenly(first=span.begin + spacing / 2, spacing=spacing, count=count)
 
 
-def _every(interval: Fraction, duration: Fraction | None) -> Evenly:
-    """At 0 and every *interval* before the end; at 0 alone, where the end is unknown."""
+def _every(interval: Fraction, duration: Fraction | None, *, is_still: bool) -> Evenly:
+    """At 0 and every *interval* before the end, which only a still may be without."""
     if interval <= 0:
         raise permanent("OPTION_INVALID", "interval must be longer than 0")
+    if duration is None and not is_still:
+        raise permanent("OPTION_INVALID", "interval: how long the input is cannot be told; use offsets")
     count = 1 if duration is None else math.ceil(duration / interval)
     if count > MOST_PICTURES:
         least = math.ceil(duration / MOST_PICTURES * 1000) / 1000 if duration else 0

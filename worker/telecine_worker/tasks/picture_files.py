@@ -9,7 +9,7 @@ from telecine_worker.failure import permanent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFile:
-    """*codec* is what probing calls it; *matrix* is that of *pixel_format*, empty for RGB."""
+    """*codec* is what probing calls it; *matrix* is that of *pixel_format*, empty for RGB. *max_side_px* is the format's."""
 
     codec: str
     encoder: str
@@ -17,6 +17,7 @@ class PictureFile:
     media_type: str
     formats: tuple[str, ...]
     pixel_format: str
+    max_side_px: int
     matrix: str = ""
 
     def conversion(self, wide: int, high: int) -> str:
@@ -32,6 +33,7 @@ _JPEG = PictureFile(
     media_type="image/jpeg",
     formats=("jpeg_pipe",),
     pixel_format="yuvj420p",
+    max_side_px=65500,
     # What JFIF means by YCbCr, whatever the video had: BT.601, in full range, which the pixel format says already.
     matrix="bt601",
 )
@@ -45,6 +47,7 @@ PICTURE_FILES: dict[str, PictureFile] = {
         media_type="image/png",
         formats=("png_pipe",),
         pixel_format="rgb24",
+        max_side_px=2**31 - 1,
     ),
     "webp": PictureFile(
         codec="webp",
@@ -53,6 +56,7 @@ PICTURE_FILES: dict[str, PictureFile] = {
         media_type="image/webp",
         formats=("webp_pipe",),
         pixel_format="yuv420p",
+        max_side_px=16383,
         # WebP's YUV is BT.601, too; in limited range, the only one that the encoder takes.
         matrix="bt601",
     ),

@@ -39,7 +39,9 @@ class Step:
     """One run of FFmpeg. *argv* follows the program's name and the options of every run (see ffmpeg/run.py).
 
     *weight* is its share of the work, relative to the other steps. *duration* and *frame_count* are what progress
-    counts to; None is unknown. With *measures_damage* a run that ends because the input is damaged has done its work.
+    counts to; None is unknown. With *measures_damage* a run that ends because the input is damaged has done its work; with
+    *needs_whole_input* one that came to an early end of the input has not. *otherwise* is run after a step that wrote nothing,
+    or less than *least_frames*.
     """
 
     argv: tuple[Argument, ...]
@@ -48,6 +50,9 @@ class Step:
     duration: timedelta | None = None
     frame_count: int | None = None
     measures_damage: bool = False
+    needs_whole_input: bool = False
+    least_frames: int = 0
+    otherwise: Step | None = None
 
     def filled(self, inputs: Mapping[str, str]) -> list[str]:
         """The arguments with places filled: inputs by their URLs, outputs relative to the staging folder."""

@@ -1,14 +1,18 @@
 """ThumbnailsTask: still pictures of a video. A still at a time is the picture that is shown at that time.
 
 Two ways lead to the same pictures. One pass decodes everything once, and the filter fps hands on what is shown at evenly
-spaced moments. Or each picture has an input of its own, sought to the key frame before the moment, several to a process.
-The first costs by the length of the input, the second by the number of pictures.
+spaced moments. Or each picture has an input of its own, sought to a key frame before the moment, several to a process.
+The first costs by the length of the input, the second by the number of pictures. A seek may land too late (no key frame is
+near, or the decoder shows nothing of the first ones): then nothing comes out, and the same pictures are made by decoding
+from the start.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
@@ -18,30 +22,46 @@ from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.tasks.moments import CANDIDATES, Evenly, selection_of
-from telecine_worker.tasks.picture_files import picture_file_of
+from telecine_worker.tasks.moments import CANDIDATES, Evenly, begin_of, selection_of
+from telecine_worker.tasks.picture_files import PictureFile, picture_file_of
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
 
 # From this distance on seeking is cheaper than decoding what lies between. Measured on four minutes of 720p with a key frame
 # every 5 s: 10 s apart, seeking took 1.0 s of CPU and one pass 7.4; 5 s apart 6.7 and 7.6; 2.5 s apart 11.7 and 7.9.
 SEEK_FROM_SECONDS = 10
-# Inputs of one process when seeking: each has a decoder with its own memory.
+# Inputs of one process when seeking: each has a decoder with its own memory, about 12 bytes a pixel. Four of 3840x2160.
 PICKS_PER_RUN = 8
-# Where a container has no index that leads to key frames, a seek begins this much earlier.
-LEAD_SECONDS = 30
-# Candidates further apart than this are taken from key frames alone.
-KEY_FRAMES_FROM_SECONDS = 5
-# Containers with an index of key frames.
+PIXELS_PER_RUN = 4 * 3840 * 2160
+# Containers with an index of key frames. It has the times of decoding, which are up to this much before those of showing.
 INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+INDEXED_LEAD_SECONDS = 1
+# In others a seek begins so much earlier, and lands between key frames: only where decoders show nothing before the next
+# one. That of MPEG-2, for one, begins with any picture, on a grey ground.
+LEAD_SECONDS = 30
+BEGINS_CLEANLY = frozenset({"h264", "hevc"})
+# Candidates further apart than this are taken from key frames alone, where there are enough.
+KEY_FRAMES_FROM_SECONDS = 5
 
-# A stated duration may be a little longer than the pictures are shown: the last one is shown on so long.
+# In these, read from the start and without the sound, FFmpeg counts time from the first picture.
+REBASED = frozenset({"mpegts", "mpeg"})
+
+_ABORT_WHEN_ANY_EMPTY = ("-abort_on", "empty_output_stream")
+# Times in microseconds: in the time base of some containers, which is the frame, a moment would be rounded to a whole one.
+_CLOCK = "settb=AVTB"
+# A stated duration may be a little longer than the pictures are shown: the last one is shown on so long. Where only the
+# container has a duration, as in Matroska, the sound may go on for long without pictures.
 _HOLD = "tpad=stop_mode=clone:stop_duration=1"
+_HOLD_ON = "tpad=stop_mode=clone:stop=-1"
 # Frames get the number of the moment at or after them; at each moment the last one with its number or a lower one goes
 # on. So it is the one shown, where "near" would take the next one too early.
 _SHOWN_AT = "fps=fps={rate}:round=up:start_time=0"
-# The moment of a seek is 0 there; a thousandth of a second is less than any picture is shown.
-_FIRST = _SHOWN_AT.format(rate=1000)
-FILTERS = frozenset({"tpad", "setpts", "fps", "thumbnail", "scale", "setsar", "format"})
+# The moment is 0 there. Any rate would do: with a high one the picture is repeated, perhaps millions of times, until the next
+# one of the film is due, and with a low one FFmpeg 9, which stops at the second picture, waits for long where it is held on.
+_FIRST = _SHOWN_AT.format(rate="1/60")
+# Where a seek landed after the moment, every picture is put after all time, and the first one ends it: nothing comes out.
+_NEVER_SECONDS = 1_000_000
+_NOT_LATE = f"trim=end={_NEVER_SECONDS // 2}"
+FILTERS = frozenset({"settb", "trim", "tpad", "setpts", "fps", "thumbnail", "scale", "setsar", "format"})
 
 _NUMBER = re.compile(r"%(?:0[1-9])?d")
 
@@ -68,17 +88,22 @@ class _Thumbnails:
             raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {self._file.encoder}")
         self._video = _first_video(task, info)
         self._size = size(task.width_px, self._video)
+        _check_size(self._size, self._file)
+        self._begin = begin_of(info)
+        self._rebased = self._begin if info.format in REBASED else Fraction(0)
+        self._hold = _HOLD_ON if self._video.duration is None else _HOLD
         self._pattern = f"out-%d.{task.path.rpartition('.')[2].lower()}"
         self._selection = selection_of(task, info)
 
     def plan(self) -> Plan:
         evenly = self._selection.evenly
-        if evenly is not None and (self._selection.best or not self._is_far(evenly.spacing)):
-            steps: Sequence[Step] = [self._pass(evenly)]
+        if evenly is not None and self._selection.best:
+            steps: Sequence[Step] = [self._best(evenly)]
+        elif evenly is not None and evenly.count > 1 and not self._is_far(evenly.spacing):
+            steps = [self._pass(evenly)]
         else:
             moments = self._selection.offsets if evenly is None else evenly.moments()
-            numbered = list(enumerate(moments, 1))
-            steps = [self._picks(batch) for batch in _batches(numbered)]
+            steps = [self._picks(batch) for batch in _batches(moments, self._video)]
         artifacts = tuple(self._expected(number) for number in range(1, self._selection.count + 1))
         return Plan(steps=tuple(steps), artifacts=artifacts, sequence=self._pattern)
 
@@ -86,42 +111,71 @@ class _Thumbnails:
         lead = self._lead()
         return lead is not None and spacing >= SEEK_FROM_SECONDS + 2 * lead
 
-    def _lead(self) -> Fraction | None:
-        """How much before a moment to seek; None: do not seek."""
+    def _lead(self) -> int | None:
+        """How many seconds before a moment to seek; None: do not seek."""
         if self._info.duration is None:
             return None
-        return Fraction(0 if self._info.format in INDEXED else LEAD_SECONDS)
+        if self._info.format in INDEXED:
+            return INDEXED_LEAD_SECONDS
+        return LEAD_SECONDS if self._video.codec in BEGINS_CLEANLY else None
 
-    def _pass(self, evenly: Evenly) -> Step:
-        """All pictures, numbered by FFmpeg."""
-        best, count = self._selection.best, self._selection.count
+    def _best(self, evenly: Evenly) -> Step:
+        """From key frames alone, where the candidates lie far apart: it takes a hundredth of the time."""
+        whole = self._pass(evenly, (f"thumbnail=n={CANDIDATES}",))
+        if evenly.spacing <= KEY_FRAMES_FROM_SECONDS:
+            return whole
+        # Shown on for a second only: that too few come out is how it is known that there are too few key frames.
+        filters = self._evenly(evenly, _HOLD, (f"thumbnail=n={CANDIDATES}",))
+        quick = self._numbered(filters, evenly, "-skip_frame", "nokey")
+        return replace(quick, least_frames=self._selection.count, otherwise=whole)
+
+    def _pass(self, evenly: Evenly, chosen: Sequence[str] = ()) -> Step:
+        """All pictures by one decoding."""
+        return self._numbered(self._evenly(evenly, self._hold, chosen), evenly)
+
+    def _evenly(self, evenly: Evenly, hold: str, chosen: Sequence[str]) -> list[str]:
         rate = 1 / evenly.spacing
-        filters = [
-            _HOLD,
-            *_shifted(evenly.first),
-            _SHOWN_AT.format(rate=f"{rate.numerator}/{rate.denominator}"),
-            *([f"thumbnail=n={CANDIDATES}"] if best else []),
-            self._file.conversion(*self._size),
-        ]
-        argv: list[Argument] = [*ABORT_WHEN_EMPTY]
-        argv += ["-skip_frame", "nokey"] if best and evenly.spacing > KEY_FRAMES_FROM_SECONDS else []
-        argv += [*whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input), *self._output(0, filters, count)]
-        argv += ["-start_number", "1", "-f", "image2", OutputPlace(self._pattern)]
-        return Step(argv=tuple(argv), frame_count=count, duration=_last(evenly))
+        shown_at = _SHOWN_AT.format(rate=f"{rate.numerator}/{rate.denominator}")
+        shift = _shift(evenly.first - self._rebased)
+        return [_CLOCK, hold, shift, shown_at, *chosen, self._file.conversion(*self._size)]
+
+    def _numbered(self, filters: Sequence[str], evenly: Evenly, *before: str) -> Step:
+        """All pictures, numbered by FFmpeg; *before* are options of the input."""
+        count = self._selection.count
+        argv: list[Argument] = [*ABORT_WHEN_EMPTY, *before, *self._input()]
+        argv += [*self._output(0, filters, count), "-start_number", "1", "-f", "image2", OutputPlace(self._pattern)]
+        return Step(argv=tuple(argv), frame_count=count, duration=_last(evenly), needs_whole_input=True)
 
     def _picks(self, batch: Sequence[tuple[int, Fraction]]) -> Step:
-        """A few pictures, each with an input of its own."""
-        argv: list[Argument] = [*ABORT_WHEN_EMPTY]
-        outputs: list[Argument] = []
+        """A few pictures, each with an input of its own; or all from one that is read from its start."""
         lead = self._lead()
-        for place, (number, moment) in enumerate(batch):
-            start = Fraction(0) if lead is None else max(Fraction(0), moment - lead)
-            argv += ["-noaccurate_seek", "-ss", _decimal(start)] if start else []
-            argv += [*whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input)]
-            filters = [_HOLD, *_shifted(moment - start), _FIRST, self._file.conversion(*self._size)]
-            outputs += [*self._output(place, filters, 1), "-update", "1", "-f", "image2"]
-            outputs += [OutputPlace(self._pattern % number)]
-        return Step(argv=(*argv, *outputs), weight=len(batch), frame_count=len(batch))
+        starts = [None if lead is None else _start(moment - lead, self._begin) for _, moment in batch]
+        from_start = self._read_through(batch)
+        if not any(starts):
+            return from_start
+        inputs: list[Argument] = []
+        outputs: list[Argument] = []
+        for place, ((number, moment), start) in enumerate(zip(batch, starts, strict=True)):
+            inputs += ["-noaccurate_seek", "-ss", f"{float(start):.6f}"] if start else []
+            inputs += self._input()
+            shift = [_shift_unless_late(moment - start), _NOT_LATE] if start else [_shift(moment - self._rebased)]
+            outputs += self._pick(place, number, shift)
+        return replace(from_start, argv=(*_ABORT_WHEN_ANY_EMPTY, *inputs, *outputs), otherwise=from_start)
+
+    def _read_through(self, batch: Sequence[tuple[int, Fraction]]) -> Step:
+        argv: list[Argument] = [*_ABORT_WHEN_ANY_EMPTY, *self._input()]
+        for number, moment in batch:
+            argv += self._pick(0, number, [_shift(moment - self._rebased)])
+        return Step(argv=tuple(argv), weight=len(batch), frame_count=len(batch), needs_whole_input=True)
+
+    def _input(self) -> list[Argument]:
+        return [*whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input)]
+
+    def _pick(self, place: int, number: int, shift: Sequence[str]) -> list[Argument]:
+        """The output of one picture, which is shown at 0 after *shift*."""
+        filters = [_CLOCK, self._hold, *shift, _FIRST, self._file.conversion(*self._size)]
+        output = self._output(place, filters, 1)
+        return [*output, "-update", "1", "-f", "image2", OutputPlace(self._pattern % number)]
 
     def _output(self, place: int, filters: Sequence[str], count: int) -> list[str]:
         return [
@@ -149,6 +203,17 @@ def size(width_px: int, source: VideoStream) -> tuple[int, int]:
     return wide, max(1, round(Fraction(wide * source.height_px, source.width_px)))
 
 
+def _check_size(size_px: tuple[int, int], file: PictureFile) -> None:
+    wide, high = size_px
+    if max(size_px) > file.max_side_px:
+        right = max(1, wide * file.max_side_px // max(size_px))
+        raise permanent(
+            "OPTION_INVALID",
+            f"width_px: the stills would have {wide}x{high} px, and {file.codec} takes at most {file.max_side_px} on a side; "
+            f"{right} or less would be right",
+        )
+
+
 def _check_pattern(path: str) -> None:
     folders, _, name = path.rpartition("/")
     if "%" in folders or name.count("%") != 1 or not _NUMBER.search(name):
@@ -166,19 +231,33 @@ def _first_video(task: media_pb2.ThumbnailsTask, info: MediaInfo) -> VideoStream
     return info.video[0]
 
 
-def _shifted(moment: Fraction) -> list[str]:
-    """So that *moment* becomes 0."""
-    return [f"setpts=PTS-{_decimal(moment)}/TB"] if moment else []
+def _start(wanted: Fraction, begin: Fraction) -> Fraction | None:
+    """Where to seek to. Before the first picture FFmpeg 9 would count the time from there."""
+    return wanted if wanted > begin else None
 
 
-def _decimal(time: Fraction) -> str:
-    """Seconds, to the microsecond."""
-    return f"{float(time):.6f}"
+def _shift(moment: Fraction) -> str:
+    """So that *moment* becomes 0. A picture that begins just then is the one shown, though its time was rounded upwards."""
+    return f"setpts=PTS-({_microseconds(moment)})"
+
+
+def _shift_unless_late(moment: Fraction) -> str:
+    """The same where the first picture is not after *moment*."""
+    at = _microseconds(moment)
+    return f"setpts='PTS-({at})+if(gt(STARTPTS,{at}),{_NEVER_SECONDS}/TB,0)'"
+
+
+def _microseconds(moment: Fraction) -> int:
+    return math.ceil(moment * 1_000_000) + 1
 
 
 def _last(evenly: Evenly) -> timedelta:
     return timedelta(seconds=float(evenly.spacing * evenly.count))
 
 
-def _batches(numbered: Sequence[tuple[int, Fraction]]) -> list[Sequence[tuple[int, Fraction]]]:
-    return [numbered[at : at + PICKS_PER_RUN] for at in range(0, len(numbered), PICKS_PER_RUN)]
+def _batches(moments: Sequence[Fraction], video: VideoStream) -> list[Sequence[tuple[int, Fraction]]]:
+    """Numbered from 1, as many together as one process may have inputs."""
+    numbered = list(enumerate(moments, 1))
+    pixels = max(1, video.coded_width_px * video.coded_height_px)
+    most = max(1, min(PICKS_PER_RUN, PIXELS_PER_RUN // pixels))
+    return [numbered[at : at + most] for at in range(0, len(numbered), most)]

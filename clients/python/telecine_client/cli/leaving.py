@@ -31,7 +31,6 @@ def leaving() -> Iterator[None]:
         if failed.errno not in _NO_ROOM:
             raise
         say(f"standard output cannot be written: {failed.strerror}")
-        _forget_output()
         sys.exit(ExitCode.FAILED)
     except SystemExit as left:
         # typer makes exit code 1 of a pipe without a reader.
@@ -39,8 +38,3 @@ def leaving() -> Iterator[None]:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGPIPE)
         raise
-
-
-def _forget_output() -> None:
-    """Python would try again at its end to write what could not be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
