@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 import time
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from media.conftest import always
 from telecine_worker.attempt import Attempt, Permission
 from telecine_worker.failure import FailureKind
 from telecine_worker.ffmpeg.progress import Phase
@@ -244,6 +246,52 @@ async def test_if_exists_fail_keeps_what_is_there(studio, clips):
     (studio.output / "o.mp4").unlink()
     await studio.succeed(QUICK, {"main": film}, output=output)
     await studio.succeed(QUICK, {"main": film}, output=output)
+
+
+@pytest.mark.parametrize("path", ["o.mp4", "deeper/o.mp4"])
+async def test_a_job_never_replaces_its_own_input(studio, clips, path):
+    """It is found out before anything is encoded, and the film stays what it was."""
+    film = studio.output / path
+    film.parent.mkdir(parents=True)
+    film.write_bytes(clips.film(size="64x64", seconds=1).read_bytes())
+    before = film.read_bytes()
+    studio.roots.append(studio.output)
+    ended = await studio.run({"transcode": {**QUICK["transcode"], "path": path}}, {"main": film})
+    assert isinstance(ended, Failed)
+    assert (FailureKind.PERMANENT, "OUTPUT_EXISTS") == (ended.failure.kind, ended.failure.reason)
+    assert "input main" in ended.failure.message
+    assert Phase.ENCODING not in {snapshot.phase for snapshot in studio.snapshots}
+    assert before == film.read_bytes()
+
+
+async def test_an_input_that_came_to_the_place_of_an_output_is_kept(studio, clips, tmp_path):
+    """It was put there while the job ran: it is looked for again before anything becomes visible."""
+    film = tmp_path / "in.mp4"
+    film.write_bytes(clips.film(size="64x64", seconds=1).read_bytes())
+
+    async def ask() -> Permission:
+        (studio.output / "o.mp4").hardlink_to(film)
+        return await always()
+
+    ended = await studio.attempt(studio.spec(QUICK, {"main": film}), ask).run()
+    assert isinstance(ended, Failed)
+    assert (FailureKind.PERMANENT, "OUTPUT_EXISTS") == (ended.failure.kind, ended.failure.reason)
+    assert film.read_bytes() == (studio.output / "o.mp4").read_bytes()
+
+
+async def test_ffmpeg_stopped_by_somebody_else_is_a_crash(studio, clips, long_film, tmp_path):
+    """SIGTERM, while the log is full of what is wrong with the film: the film is not blamed."""
+    hurt = bytearray(clips.make("long.ts", "-i", str(long_film), "-c", "copy").read_bytes())
+    for place in random.Random(3).sample(range(20_000, len(hurt)), 400):
+        hurt[place] ^= 0xFF
+    (tmp_path / "hurt.ts").write_bytes(hurt)
+    attempt = studio.attempt(studio.spec(SLOW, {"main": tmp_path / "hurt.ts"}))
+    task = await begun(studio, attempt)
+    (pid,) = processes(studio.staging_name(studio.token))
+    os.kill(pid, 15)
+    ended = await asyncio.wait_for(task, 20)
+    assert isinstance(ended, Failed)
+    assert (FailureKind.CRASH, 255) == (ended.failure.kind, ended.failure.exit_code)
 
 
 async def test_per_attempt_layout_puts_files_into_a_folder_of_the_attempt(studio, clips):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from telecine_worker.failure import FailureKind
+from telecine_worker.ffmpeg.progress import Phase, Snapshot
 from telecine_worker.outcome import Failed, Succeeded
 
 TASK = {"transcode": {"input": "main", "path": "o.mp4", "video": {"codec": "h264", "preset": "ultrafast"}}}
@@ -100,3 +103,54 @@ async def test_a_trim_past_the_end_is_refused(studio, clips):
     task = {"transcode": {**TASK["transcode"], "trim": {"start": "100s"}}}
     found = await failure(studio, {"main": clips.film()}, task)
     assert (FailureKind.PERMANENT, "TRIM_OUT_OF_RANGE") == (found.kind, found.reason)
+
+
+async def test_numbers_that_cannot_be_make_an_input_invalid(studio, clips, tmp_path):
+    """An AVI of four billion pictures, one of them in every 68 years, is no defect of the worker."""
+    film = clips.make("small.avi", "-i", str(clips.film(size="64x64", seconds=1)), "-c:v", "mpeg4", "-an")
+    header = bytearray(film.read_bytes())
+    stream = header.index(b"strh") + 8
+    struct.pack_into("<II", header, stream + 20, 0x7FFFFFFF, 1)
+    struct.pack_into("<I", header, stream + 32, 0xFFFFFFFF)
+    (tmp_path / "in.avi").write_bytes(header)
+    found = await failure(studio, {"main": tmp_path / "in.avi"})
+    assert (FailureKind.PERMANENT, "INPUT_INVALID") == (found.kind, found.reason)
+
+
+async def test_what_discs_and_broadcasts_have_is_readable(studio, clips):
+    """A sound track of DTS: the pictures beside it can be used, and the sound, too."""
+    film = ("-i", str(clips.film(size="64x64", seconds=1)), "-c:v", "copy", "-strict", "-2", "-ac", "2", "-c:a", "dca")
+    task = {"transcode": {**TASK["transcode"], "audio": {"codec": "aac"}}}
+    ended = await studio.succeed(task, {"main": clips.make("dts.mkv", *film)})
+    assert "dts" == ended.inputs["main"].audio[0].codec
+
+
+async def test_a_codec_that_is_not_decoded_is_named(studio, clips):
+    """Of the long tail; the list of the others is not quoted."""
+    source = ("-f", "lavfi", "-i", "color=s=64x64:r=5:d=1", "-c:v", "qtrle")
+    found = await failure(studio, {"main": clips.make("tail.mov", *source)})
+    assert (FailureKind.PERMANENT, "INPUT_NOT_ALLOWED") == (found.kind, found.reason)
+    assert "qtrle" in found.message
+    assert "h264" not in found.message
+
+
+@pytest.mark.parametrize("is_failing", [True, False])
+async def test_a_disk_that_fails_is_not_the_films_fault(studio, clips, tmp_path, is_failing):
+    """FFmpeg took what could not be read for the end of the film: read again, it is found to be the disk."""
+    film = tmp_path / "half.mp4"
+    whole = clips.film().read_bytes()
+    film.write_bytes(whole[: len(whole) // 2])
+    attempt = studio.attempt(studio.spec(TASK, {"main": film}))
+    unreadable = os.open("/proc/self/mem", os.O_RDONLY)
+
+    def fail(snapshot: Snapshot) -> None:
+        # From then on the worker, not FFmpeg, finds errors where the film was.
+        if snapshot.phase is Phase.ENCODING and snapshot.frame_count and is_failing:
+            os.dup2(unreadable, attempt._work._opened.fds["main"])
+
+    attempt._work._on_progress = fail
+    ended = await attempt.run()
+    os.close(unreadable)
+    assert isinstance(ended, Failed)
+    assert ("IO_ERROR" if is_failing else "VERIFICATION_FAILED") == ended.failure.reason
+    assert (FailureKind.RETRYABLE if is_failing else FailureKind.UNKNOWN) is ended.failure.kind

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from telecine_worker.attempt import Permission
 from telecine_worker.failure import AttemptFailed, FailureKind
 from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.probe import probe
@@ -22,7 +23,7 @@ from telecine_worker.ffmpeg.progress import Block, Phase
 from telecine_worker.ffmpeg.run import Surroundings, run_ffmpeg
 from telecine_worker.ffmpeg.stop_order import StopOrder
 from telecine_worker.ffmpeg.time_limits import boot_seconds
-from telecine_worker.outcome import Failed, Succeeded
+from telecine_worker.outcome import Failed, StopReason, Succeeded
 
 TASK = {"transcode": {"input": "main", "path": "o.mp4", "video": {"codec": "h264", "preset": "ultrafast"}}}
 SECOND = timedelta(seconds=1)
@@ -88,6 +89,38 @@ async def test_the_time_of_the_whole_job_is_a_limit(studio, clips, program, seco
     assert [] == studio.left()
 
 
+async def test_a_limit_that_passed_outranks_a_drain(studio, clips, program):
+    """FFmpeg is being stopped by the limit when the worker drains: the job has used up its time."""
+    studio.toolchain = replace(studio.toolchain, ffmpeg=program("trap '' TERM\nwhile :; do sleep 0.1; done"))
+    spec = studio.spec(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits={"softRunTimeout": "0.5s"})
+    attempt = studio.attempt(spec, cancel_grace=30 * SECOND)
+    running = asyncio.create_task(attempt.run())
+    async with asyncio.timeout(20):
+        while attempt._passed is None:
+            await asyncio.sleep(0.01)
+    attempt.stop(StopReason.DRAINED, timedelta(0))
+    assert_deadline(await asyncio.wait_for(running, 20), "RUN_TIMEOUT", "soft_run_timeout")
+
+
+async def test_a_limit_that_passes_in_a_window_ends_with_it(studio, clips):
+    """What was promised is kept; another window is not asked for."""
+    asked = 0
+
+    async def ask() -> Permission:
+        nonlocal asked
+        asked += 1
+        # The limit passes while the one window is open, and nothing becomes visible in it.
+        attempt._may_publish = lambda: False if boot_seconds() < over else attempt._passed is None
+        over = boot_seconds() + 3
+        return Permission(allowed=True, deadline=over)
+
+    attempt = studio.attempt(
+        studio.spec(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits={"hardRunTimeout": "2s"}), ask
+    )
+    assert_deadline(await asyncio.wait_for(attempt.run(), 20), "RUN_TIMEOUT", "hard_run_timeout")
+    assert [] == studio.left()
+
+
 async def test_time_that_is_enough_changes_nothing(studio, clips):
     """All limits set, none of them passed."""
     limits = {
@@ -132,6 +165,37 @@ async def test_a_reader_that_hangs_is_a_stall(toolchain, clips):
     if (toolchain.ffmpeg_version.number or (9, 0)) >= (7, 0):
         # All the while it said that it was alive.
         assert len(blocks) >= 3
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "reason"),
+    [
+        ("exec sleep 60", FailureKind.RETRYABLE, "STALLED"),
+        ("while :; do :; done", FailureKind.PERMANENT, "INPUT_OVER_LIMIT"),
+    ],
+)
+async def test_the_deadline_of_a_probe_blames_the_input_only_for_work(
+    toolchain, program, tmp_path, monkeypatch, script, kind, reason
+):
+    """With the stall timeout that callers get, which is longer."""
+    monkeypatch.setattr("telecine_worker.ffmpeg.probe.DEADLINE", 2 * SECOND)
+    around = Surroundings(
+        toolchain=replace(toolchain, ffprobe=program(script)), marker=f"hang-{os.getpid()}", stop=StopOrder()
+    )
+    with (tmp_path / "program").open() as file, pytest.raises(AttemptFailed) as failed:
+        await asyncio.wait_for(probe(around, file.fileno(), name="input main"), 30)
+    assert (kind, reason) == (failed.value.failure.kind, failed.value.failure.reason)
+
+
+async def test_damage_that_filters_cannot_take_is_measured(studio, clips, program):
+    """A hurt sound track has 38 channels all at once: that is what is in the file, and no option of the caller's."""
+    said = "[auto_aresample_0 @ 0x1] [error] Failed to configure output pad\n[error] Error reinitializing filters!"
+    studio.toolchain = replace(studio.toolchain, ffmpeg=program(f"cat >&2 <<'END'\n{said}\nEND\nexit 234"))
+    spec = studio.spec({"probe": {"input": "main", "decode": True}}, {"main": clips.film(size="64x64", seconds=1)})
+    spec.ClearField("output")
+    ended = await studio.attempt(spec).run()
+    assert isinstance(ended, Succeeded), ended
+    assert 2 == ended.measurements["decode.error_count"]
 
 
 async def test_a_probe_that_hangs_is_a_stall(toolchain):

@@ -300,6 +300,31 @@ async def test_a_drain_ends_when_the_attempts_do(bench: Bench) -> None:
     assert await asyncio.wait_for(drain, 10)
 
 
+@pytest.mark.parametrize(("exit_code", "kind"), [(255, "returned"), (-15, "returned"), (-11, "failed")])
+async def test_ffmpeg_ended_with_the_worker_is_no_failure(bench: Bench, exit_code: int, kind: str) -> None:
+    """Who ends the worker's whole group of processes ends FFmpeg, too: the job goes back. A crash is one all the same."""
+    stream = await bench.scheduler.welcomed()
+    stream.grant(lease())
+    await stream.accept()
+    drain = asyncio.create_task(bench.holdings.drain(MINUTE, MINUTE, asyncio.Event()))
+    await stream.credit()
+    failure = Failure(kind=FailureKind.CRASH, reason="FFMPEG_CRASHED", message="x", exit_code=exit_code)
+    bench.attempts[1].end(Failed(usage=Usage(), failure=failure))
+    assert kind == (await stream.outcome()).WhichOneof("kind")
+    stream.acknowledge(lease())
+    assert await asyncio.wait_for(drain, 10)
+
+
+async def test_ffmpeg_ended_by_somebody_is_a_failure_of_a_worker_that_goes_on(bench: Bench) -> None:
+    """Nobody else ends it then."""
+    stream = await bench.scheduler.welcomed()
+    stream.grant(lease())
+    await stream.accept()
+    failure = Failure(kind=FailureKind.CRASH, reason="FFMPEG_CRASHED", message="x", exit_code=255)
+    bench.attempts[1].end(Failed(usage=Usage(), failure=failure))
+    assert "failed" == (await stream.outcome()).WhichOneof("kind")
+
+
 async def test_a_second_signal_ends_the_patience(bench: Bench) -> None:
     """Hurry: attempts are returned at once."""
     stream = await bench.scheduler.welcomed()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from support.ffmpeg_under_test import toolchain_under_test
 from telecine_worker.ffmpeg.options import LIBRARY_ENCODERS
@@ -23,7 +24,12 @@ def program(tmp_path: Path) -> Program:
     """Makes a program that answers as FFmpeg of a version does."""
 
     def make(
-        name: str, folder: str = "bin", version: str = "6.1.2-static", code: int = 0, broken: str = "none"
+        name: str,
+        folder: str = "bin",
+        version: str = "6.1.2-static",
+        code: int = 0,
+        broken: str = "none",
+        late: str = "none",
     ) -> Path:
         path = tmp_path / folder / name
         path.parent.mkdir(exist_ok=True)
@@ -36,6 +42,7 @@ def program(tmp_path: Path) -> Program:
               *-demuxers) echo " D  mov,mp4,m4a     QuickTime"; echo " D d lavfi           Libavfilter";;
               *-filters) echo " .S. scale             V->V       Scale"; echo " .. amix              N->A       Mix";;
               *{broken}*) exit 1;;
+              *{late}*) exec sleep 60;;
             esac
             """)
         path.chmod(0o755)
@@ -59,6 +66,18 @@ def test_what_is_listed_and_does_not_encode_is_not_there(program, tmp_path):
     program("ffmpeg", broken="libx265")
     program("ffprobe")
     assert {"libx264", "aac"} == find(search_path=str(tmp_path / "bin")).encoders
+
+
+def test_what_is_late_is_there_all_the_same(program, tmp_path, monkeypatch):
+    """A machine that starts twenty workers at once is slow; an encoder that is not offered is said so, by name."""
+    for limit in ("ALL_SECONDS", "ONE_SECONDS"):
+        monkeypatch.setattr(f"telecine_worker.ffmpeg.trial.{limit}", 0.5)
+    program("ffmpeg", broken="libx265 -f", late="libx264")
+    program("ffprobe")
+    with structlog.testing.capture_logs() as logs:
+        assert {"libx264", "aac"} == find(search_path=str(tmp_path / "bin")).encoders
+    assert ["libx264", "libx265"] == sorted(each["encoder"] for each in logs)
+    assert {"warning"} == {each["log_level"] for each in logs}
 
 
 def test_a_build_offers_what_it_can_run(program, tmp_path):
