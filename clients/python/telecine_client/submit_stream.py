@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from telecine.v1 import scheduler_service_pb2 as service_pb2
-from telecine_client.errors import TelecineError, Unavailable, Unimplemented, closed, error
+from telecine_client.errors import TelecineError, Unavailable, Unimplemented, error
 from telecine_client.schedulers import Schedulers
 from telecine_client.submissions import next_message, outcomes
 
@@ -138,7 +138,6 @@ class _SubmitStream:
             ended = broken
         finally:
             self.over = True
-            ended = closed() if self._schedulers.closed else ended
             self._call.cancel()
             writing.cancel()
             await asyncio.wait([writing])

@@ -108,3 +108,12 @@ async def test_a_batch_is_one_call(scheduler: ScriptedScheduler) -> None:
         (each.tenant, each.job_id, each.validate_only) for each in first.requests
     ]
     assert [True] == [each.validate_only for each in second.requests]
+
+
+async def test_an_id_that_is_none_is_not_sent(scheduler: ScriptedScheduler) -> None:
+    """With an empty one the scheduler would choose, and what is sent again would be a second job."""
+    async with AsyncClient(scheduler.address) as client:
+        for submit in (client.submit(SPEC, job_id=""), client.submit_batch([("", SPEC)])):
+            with pytest.raises(errors.InvalidRequest, match="is no job id"):
+                await submit
+    assert [] == scheduler.requests

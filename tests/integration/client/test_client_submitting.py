@@ -194,15 +194,6 @@ async def test_a_spec_beyond_all_bounds_is_not_sent(scheduler: ScriptedScheduler
     assert (["spec"], Job, 1) == ([at.field for at in refusal.violations], type(small), len(scheduler.requests))
 
 
-async def test_an_id_that_is_none_is_not_sent(scheduler: ScriptedScheduler) -> None:
-    """With an empty one the scheduler would choose, and what is sent again would be a second job."""
-    async with AsyncClient(scheduler.address) as client:
-        for submit in (client.submit(SPEC, job_id=""), client.submit_batch([("", SPEC)])):
-            with pytest.raises(errors.InvalidRequest, match="is no job id"):
-                await submit
-    assert [] == scheduler.requests
-
-
 async def test_a_result_that_says_nothing_is_an_error_of_its_own(scheduler: ScriptedScheduler) -> None:
     """Neither an answer nor an error: the others on the stream have theirs."""
     scheduler.script("SubmitJobs", answering(lambda _: service_pb2.SubmitResult(), accepted))

@@ -102,6 +102,14 @@ def test_what_may_be_secret_is_not_quoted(spec: Any) -> None:
     assert SECRET not in shown.replace(repr(spec), "")
 
 
+def test_protobufs_words_are_not_used_below_inputs_and_output() -> None:
+    """They might quote; elsewhere they may."""
+    with pytest.raises(errors.InvalidRequest, match="a value of its inputs or output cannot stand there"):
+        job_spec({"inputs": {"a": {"uri": "\ud800"}}})
+    with pytest.raises(errors.InvalidRequest, match="queue"):
+        job_spec({"inputs": {"a": {"uri": "\ud800"}}, "queue": "\ud800"})
+
+
 def test_any_mapping_and_tuple_will_do() -> None:
     """A program need not have dictionaries and lists."""
     spec = MappingProxyType({"requirements": ("gpu",), "labels": MappingProxyType({"a": "b"}), "limits": None})
