@@ -24,6 +24,7 @@ from telecine_worker.ffmpeg.run import Surroundings, run_ffmpeg
 from telecine_worker.ffmpeg.stop_order import StopOrder
 from telecine_worker.ffmpeg.time_limits import boot_seconds
 from telecine_worker.outcome import Failed, StopReason, Succeeded
+from telecine_worker.storage.publishing import Publisher
 
 TASK = {"transcode": {"input": "main", "path": "o.mp4", "video": {"codec": "h264", "preset": "ultrafast"}}}
 SECOND = timedelta(seconds=1)
@@ -102,22 +103,40 @@ async def test_a_limit_that_passed_outranks_a_drain(studio, clips, program):
     assert_deadline(await asyncio.wait_for(running, 20), "RUN_TIMEOUT", "soft_run_timeout")
 
 
-async def test_a_limit_that_passes_in_a_window_ends_with_it(studio, clips):
-    """What was promised is kept; another window is not asked for."""
-    asked = 0
+async def test_a_limit_that_passes_in_a_window_ends_with_it(studio, clips, monkeypatch):
+    """What was promised is kept, and nothing more: another window is not asked for."""
+    windows: list[float] = []
+    move = Publisher._move
 
     async def ask() -> Permission:
-        nonlocal asked
-        asked += 1
-        # The limit passes while the one window is open, and nothing becomes visible in it.
-        attempt._may_publish = lambda: False if boot_seconds() < over else attempt._passed is None
-        over = boot_seconds() + 3
-        return Permission(allowed=True, deadline=over)
+        windows.append(boot_seconds() + 4)
+        return Permission(allowed=True, deadline=windows[-1])
 
-    attempt = studio.attempt(
-        studio.spec(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits={"hardRunTimeout": "2s"}), ask
-    )
-    assert_deadline(await asyncio.wait_for(attempt.run(), 20), "RUN_TIMEOUT", "hard_run_timeout")
+    def slowly(*args: Any) -> None:
+        # A file system that hangs for as long as the window is open; the limit passes meanwhile.
+        while boot_seconds() < windows[-1]:
+            time.sleep(0.01)
+        move(*args)
+
+    monkeypatch.setattr(Publisher, "_move", slowly)
+    spec = studio.spec(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits={"hardRunTimeout": "3s"})
+    assert_deadline(await asyncio.wait_for(studio.attempt(spec, ask).run(), 30), "RUN_TIMEOUT", "hard_run_timeout")
+    assert len(windows) <= 1
+    assert [] == studio.left()
+
+
+async def test_a_limit_that_passes_between_windows_ends_at_once(studio, clips):
+    """One was over before anything became visible, and the answer about the next one never comes."""
+    never = asyncio.Event()
+
+    async def ask() -> Permission:
+        if never.is_set():
+            await asyncio.Event().wait()
+        never.set()
+        return Permission(allowed=True, deadline=boot_seconds() - 1)
+
+    spec = studio.spec(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits={"hardRunTimeout": "2s"})
+    assert_deadline(await asyncio.wait_for(studio.attempt(spec, ask).run(), 30), "RUN_TIMEOUT", "hard_run_timeout")
     assert [] == studio.left()
 
 

@@ -12,14 +12,13 @@ import structlog
 from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker import convert
 from telecine_worker.failure import Failure, FailureKind, internal_error
-from telecine_worker.ffmpeg.failure_kinds import is_interruption
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.grant import AttemptFactory, Send, hold, is_understood
 from telecine_worker.held_lease import HeldLease
 from telecine_worker.journal import Journal
 from telecine_worker.lease_key import LeaseKey
 from telecine_worker.metrics import WorkerMetrics
-from telecine_worker.outcome import Ended, Failed, Returned, StopReason
+from telecine_worker.outcome import Failed, StopReason, returned_if_interrupted
 
 log = structlog.get_logger(__name__)
 
@@ -247,7 +246,9 @@ class Holdings:
         """Run the attempt to its end; what to report."""
         named = log.bind(tenant=lease.key.tenant, job_id=lease.key.job_id, token=lease.key.token)
         try:
-            ended = self._excused(await lease.attempt.run())
+            ended = await lease.attempt.run()
+            if self._stopping:
+                ended = returned_if_interrupted(ended)
             outcome = convert.outcome(lease.key.ref, ended)
         except Exception as error:  # noqa: BLE001 - the supervisor: one attempt must not end the others
             named.exception("attempt met a defect")
@@ -257,12 +258,6 @@ class Holdings:
         named.info("attempt ended", outcome=type(ended).__name__.lower(), reason=reason)
         self._metrics.count_end(ended, task=lease.task, speed=lease.speed)
         return outcome
-
-    def _excused(self, ended: Ended) -> Ended:
-        """Whoever ends the worker may end its whole group of processes, FFmpeg among them: that is no failure of the job."""
-        if self._stopping and isinstance(ended, Failed) and is_interruption(ended.failure):
-            return Returned(usage=ended.usage, reason="DRAINING")
-        return ended
 
     def _lose(self, lease: HeldLease) -> None:
         """The lease is over: stop quickly and say nothing more about it."""

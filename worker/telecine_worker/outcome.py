@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from telecine_worker.failure import Failure
+from telecine_worker.ffmpeg.failure_kinds import is_interruption
 from telecine_worker.ffmpeg.findings import Detection
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.process import Usage
@@ -74,3 +75,12 @@ class Cancelled(Ended):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned(Ended):
     """The lease was lost: nothing more is to be said about it."""
+
+
+def returned_if_interrupted(ended: Ended) -> Ended:
+    """For a worker that is being stopped: whoever stops it may stop its whole group of processes, FFmpeg among them, and that
+    is no failure of the job.
+    """
+    if isinstance(ended, Failed) and is_interruption(ended.failure):
+        return Returned(usage=ended.usage, reason="DRAINING")
+    return ended

@@ -72,7 +72,7 @@ def test_what_is_late_is_there_all_the_same(program, tmp_path, monkeypatch):
     """A machine that starts twenty workers at once is slow; an encoder that is not offered is said so, by name."""
     for limit in ("ALL_SECONDS", "ONE_SECONDS"):
         monkeypatch.setattr(f"telecine_worker.ffmpeg.trial.{limit}", 0.5)
-    program("ffmpeg", broken="libx265 -f", late="libx264")
+    program("ffmpeg", broken="libx265", late="libx264")
     program("ffprobe")
     with structlog.testing.capture_logs() as logs:
         assert {"libx264", "aac"} == find(search_path=str(tmp_path / "bin")).encoders

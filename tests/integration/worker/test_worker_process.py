@@ -41,9 +41,9 @@ app.Attempt = Lasting
 HANGING = """
 import threading
 from datetime import timedelta
-from telecine_worker import app, work
+from telecine_worker import app, inputs
 app.ENDING = timedelta(seconds=0.3)
-work.open_source = lambda *_, **__: threading.Event().wait()
+inputs.open_source = lambda *_, **__: threading.Event().wait()
 """
 CRASHING = """
 from telecine_worker import app

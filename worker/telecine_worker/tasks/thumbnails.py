@@ -91,7 +91,8 @@ class _Thumbnails:
         _check_size(self._size, self._file)
         self._begin = begin_of(info)
         self._rebased = self._begin if info.format in REBASED else Fraction(0)
-        self._hold = _HOLD_ON if self._video.duration is None else _HOLD
+        self._holds_on = self._video.duration is None
+        self._hold = _HOLD_ON if self._holds_on else _HOLD
         self._pattern = f"out-%d.{task.path.rpartition('.')[2].lower()}"
         self._selection = selection_of(task, info)
 
@@ -144,7 +145,7 @@ class _Thumbnails:
         count = self._selection.count
         argv: list[Argument] = [*ABORT_WHEN_EMPTY, *before, *self._input()]
         argv += [*self._output(0, filters, count), "-start_number", "1", "-f", "image2", OutputPlace(self._pattern)]
-        return Step(argv=tuple(argv), frame_count=count, duration=_last(evenly), needs_whole_input=True)
+        return Step(argv=tuple(argv), frame_count=count, duration=_last(evenly), needs_whole_input=self._holds_on)
 
     def _picks(self, batch: Sequence[tuple[int, Fraction]]) -> Step:
         """A few pictures, each with an input of its own; or all from one that is read from its start."""
@@ -166,7 +167,7 @@ class _Thumbnails:
         argv: list[Argument] = [*_ABORT_WHEN_ANY_EMPTY, *self._input()]
         for number, moment in batch:
             argv += self._pick(0, number, [_shift(moment - self._rebased)])
-        return Step(argv=tuple(argv), weight=len(batch), frame_count=len(batch), needs_whole_input=True)
+        return Step(argv=tuple(argv), weight=len(batch), frame_count=len(batch), needs_whole_input=self._holds_on)
 
     def _input(self) -> list[Argument]:
         return [*whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input)]
