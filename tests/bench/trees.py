@@ -70,7 +70,7 @@ def tree_of(revision: str, folder: Path) -> Tree:
     """
     found, root = commit(revision), folder / "base"
     with tarfile.open(fileobj=io.BytesIO(git_bytes("archive", "--format=tar", found))) as archive:
-        archive.extractall(root, filter="data")
+        archive.extractall(root)  # without a filter, which Python 3.11.2 does not know: it is git's own archive
     if same(root / LOCK, ROOT / LOCK):
         python = Path(sys.executable)
         subprocess.run([python, root / "hatch_build.py"], check=True, timeout=SET_UP_SECONDS, stdout=sys.stderr)

@@ -15,6 +15,7 @@ from telecine_worker.storage.http_status import REDIRECTS
 from telecine_worker.storage.http_target import Target, redirected
 from telecine_worker.storage.patience import Patience
 from telecine_worker.storage.resolving import Resolve, allowed_endpoints, system_resolve
+from telecine_worker.storage.tls import default_trust
 from telecine_worker.storage.wire import Connect, Timeout, Wire, connect
 
 MOST_REDIRECTS = 3
@@ -24,15 +25,13 @@ _OURS = {"User-Agent": "telecine", "Accept": "*/*"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """How hosts are reached. *trust* makes the TLS settings; the default is the system's certificates, where SSL_CERT_FILE
-    and SSL_CERT_DIR may name others.
-    """
+    """How hosts are reached. *trust* makes the TLS settings."""
 
     guard: AddressGuard
     patience: Patience = field(default_factory=Patience)
     resolve: Resolve = system_resolve
     connect: Connect = connect
-    trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    trust: Callable[[], ssl.SSLContext] = default_trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,16 @@ import ssl
 READ_BYTES = 256 << 10
 
 
+def default_trust() -> ssl.SSLContext:
+    """The system's certificates, where SSL_CERT_FILE and SSL_CERT_DIR may name others; names are checked, TLS 1.2 or newer.
+
+    Debian's Python leaves the oldest version to OpenSSL's settings.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 class Tls:
     """The client's side. Methods raise ssl.SSLError; None as an answer means that more has to be given first."""
 

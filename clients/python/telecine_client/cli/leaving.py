@@ -31,6 +31,7 @@ def leaving() -> Iterator[None]:
         if failed.errno not in _NO_ROOM:
             raise
         say(f"standard output cannot be written: {failed.strerror}")
+        _forget_output()
         sys.exit(ExitCode.FAILED)
     except SystemExit as left:
         # typer makes exit code 1 of a pipe without a reader.
@@ -38,3 +39,10 @@ def leaving() -> Iterator[None]:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGPIPE)
         raise
+
+
+def _forget_output() -> None:
+    """What is still buffered goes nowhere: the interpreter would try again at its end, and make 120 of the exit code."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
