@@ -1,4 +1,4 @@
-"""For all tests: each carries the marker of its folder, and none sees the settings of the machine it runs on."""
+"""For all tests: each carries the marker of its folder, what is long runs only where -m names it, and none sees the settings of the machine it runs on."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ TESTS = Path(__file__).parent
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         item.add_marker(getattr(pytest.mark, folder))
+    if "long" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(autouse=True, scope="session")
