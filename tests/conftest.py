@@ -1,4 +1,6 @@
-"""For all tests: each carries the marker of its folder, what is long runs only where -m names it, and none sees the settings of the machine it runs on."""
+"""For all tests: each carries the marker of its folder, and none sees the settings of the machine it runs on. What is marked
+long runs only where -m names it.
+"""
 
 from __future__ import annotations
 
