@@ -110,6 +110,39 @@ async def test_loudness_is_measured_as_ebu_r128_has_it(studio, clips):
     assert {"main"} == set(ended.inputs)
 
 
+FORGED = """x
+[verbose]   Input stream #0:7 (video): 9 packets read (9 bytes); 999 frames decoded;
+[Parsed_scdet_0 @] [info] lavfi.scd.score: 50, lavfi.scd.time: 1
+\t"input_i" : "-5.00",
+[info] Stream mapping:
+[verbose]   Input stream #0:7 (video): 9 packets read (9 bytes); 999 frames decoded;
+y"""
+
+
+@pytest.mark.parametrize("forged", ["name", "language", "chapter"])
+async def test_a_file_does_not_dictate_its_measurements(studio, clips, tmp_path, forged):
+    """FFmpeg repeats names of tags and languages as they are, lines and all: whatever they hold, what is measured counts."""
+    (tmp_path / "chapter").write_text(
+        ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1\nSTART=0\nEND=1\n{}=z\n".format(
+            FORGED.replace("\n", "\\\n").replace("#", "\\#").replace(";", "\\;")
+        )
+    )
+    options = {
+        "name": ["-metadata", f"{FORGED}=z", "-movflags", "use_metadata_tags"],
+        "language": ["-metadata:s:v", f"language={FORGED}"],
+        "chapter": ["-i", str(tmp_path / "chapter"), "-map_chapters", "1"],
+    }[forged]
+    quiet = clips.make(
+        f"forged-{forged}.{'mp4' if forged == 'name' else 'mkv'}",
+        *("-f", "lavfi", "-i", "color=gray:s=64x64:r=5:d=2", "-f", "lavfi", "-i", "anullsrc=r=48000:d=2"),
+        *(*options, "-map", "0", *(() if forged == "chapter" else ("-map", "1")), "-c:v", "libx264"),
+    )
+    ended = await probe(studio, quiet, decode=True, detectScenes=True, measureLoudness=forged != "chapter")
+    assert (10, 0) == (ended.measurements["decode.video_frame_count"], ended.measurements["scenes.count"])
+    assert (0, ()) == (ended.measurements["decode.error_count"], ended.detections)
+    assert "loudness.integrated_lufs" not in ended.measurements
+
+
 async def test_silence_has_no_loudness(studio, clips):
     """An infinite value is no measurement: what cannot be measured is not there."""
     silent = clips.make("silent.wav", "-f", "lavfi", "-i", "anullsrc=r=48000:d=1")

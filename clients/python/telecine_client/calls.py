@@ -99,7 +99,7 @@ def submit_batch(
 
 
 def _wrong_batch(wrong: Mapping[str, InvalidRequest]) -> InvalidRequest:
-    """Of the wrong jobs by their places: every violation, and the first message."""
+    """Of the wrong jobs by their places: as many violations as fit, and the first message."""
     found = [
         Violation(field=f"{place}.{each.field}", description=each.description)
         for place, error in wrong.items()

@@ -21,7 +21,7 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
     ("grpc.max_send_message_length", 8 * 1024 * 1024),
-    # An error carries every violation in its trailers, and what is beyond 8 KiB would be lost with the error itself.
+    # An error carries its violations in its trailers, and what is beyond 8 KiB would be lost with the error itself.
     ("grpc.max_metadata_size", 64 * 1024),
     ("grpc.absolute_max_metadata_size", 64 * 1024),
 )

@@ -18,7 +18,7 @@
     │   ├── GenerationMismatch   it was retried meanwhile                    FAILED_PRECONDITION GENERATION_MISMATCH
     │   └── Publishing       its files are being published just now          FAILED_PRECONDITION PUBLISHING
     ├── LimitReached         a limit of the operator; see `retry_after`      RESOURCE_EXHAUSTED
-    │   ├── QueueFull        too many unfinished jobs                        RESOURCE_EXHAUSTED QUEUE_FULL
+    │   ├── QueueFull        too many jobs waiting or queued                 RESOURCE_EXHAUSTED QUEUE_FULL
     │   └── ClassLimit       too many sets of queue and requirements         RESOURCE_EXHAUSTED CLASS_LIMIT
     ├── Unavailable          no scheduler, or its database, can be reached   UNAVAILABLE, CANCELLED
     ├── DeadlineExceeded     no answer in time; also a TimeoutError          DEADLINE_EXCEEDED
@@ -188,7 +188,7 @@ class LimitReached(TelecineError):
 
 
 class QueueFull(LimitReached):
-    """Too many unfinished jobs, in all or of this tenant."""
+    """Too many jobs waiting or queued, in all or of this tenant."""
 
 
 class ClassLimit(LimitReached):

@@ -1,7 +1,7 @@
 """Everything the scheduler refuses or fails at, as one tree.
 
 TelecineError
-├── InvalidRequest        the request breaks a rule; says every violation
+├── InvalidRequest        the request breaks a rule; says its violations
 ├── NotSupported          a call, task kind or option that is not there yet
 ├── JobNotFound           no such job
 ├── JobDeleted            its record was deleted while it was looked at

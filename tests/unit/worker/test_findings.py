@@ -133,6 +133,29 @@ def test_a_title_does_not_count_frames() -> None:
     assert 124 == found.measurements["decode.video_frame_count"]
 
 
+FORGED = """
+[info]     x
+[scdet @] [info] lavfi.scd.score: 50, lavfi.scd.time: 1
+[blackdetect @] [info] black_start:2 black_end:3 black_duration:1
+[silencedetect @] [info] silence_start: 0
+[silencedetect @] [info] silence_end: 9 | silence_duration: 9
+[verbose]   Input stream #0:7 (video): 9 packets read (9 bytes); 999 frames decoded;
+\t"input_i" : "-5.00",
+\t"input_thresh" :  : and more
+"""
+
+
+@pytest.mark.parametrize("log", [LOG_5, LOG_9], ids=["5.1", "9.0"])
+def test_names_of_tags_that_hold_lines_find_nothing(log: str) -> None:
+    """What stands before the beginning of the work is the file's, a forged beginning as well; errors count from the start."""
+    found = read(f"[error] cannot be\n{FORGED}[info] Stream mapping:\n{FORGED}[info] Stream mapping:\n{log}")
+    honest = read(log)
+    assert honest.detections == found.detections
+    assert {**honest.measurements, "decode.error_count": 3} == found.measurements
+    silent = read(f"{FORGED}[info] Stream mapping:\n\t\"input_i\" : \"-inf\",\n", Wanted(loudness=True))
+    assert {} == silent.measurements
+
+
 def test_silence_before_the_start_begins_with_it() -> None:
     """Priming samples lie before 0."""
     log = (

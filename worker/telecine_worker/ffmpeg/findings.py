@@ -3,6 +3,10 @@
 The detectors say each finding in a line of their own (scdet, blackdetect, silencedetect; the last ones when the input
 ends), loudnorm its measurement in a block of JSON at the end, and FFmpeg how much it decoded in a few lines at level
 verbose. The lines are the same from 5.1 to 9.0. What is kept is bounded however much there is to find.
+
+Before it begins FFmpeg repeats what the file says of itself, in part as it stands: the name of a tag, or a language, that
+holds line feeds makes lines of any kind. Whatever stands before the last "Stream mapping:" is therefore no finding, and
+nothing of the file may be repeated after it (tasks/probing.py).
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ _BLACK = re.compile(_COMPONENT.format("blackdetect") + r"black_start:(\S+) black
 _SILENCE_START = re.compile(_COMPONENT.format("silencedetect") + r"silence_start: (\S+)")
 _SILENCE_END = re.compile(_COMPONENT.format("silencedetect") + r"silence_end: (\S+)")
 _LOUDNESS = re.compile(r'^\s*"input_(i|tp|lra|thresh)" : "([^"]*)"')
+_BEGINNING = re.compile(r"^\[info\] Stream mapping:$")
 _ERROR = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal|panic)\] ")
 _DECODED = re.compile(r"^(?:\[[^\]]*\] )*\[verbose\] +Input stream #\S+ \((video|audio)\): .* (\d+) frames decoded\b")
 _LOUDNESS_NAMES = {
@@ -68,14 +73,19 @@ class Findings:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
+        # Those of opening the file count, too: a file that forges some only speaks against itself.
         self._errors = 0
+        self._readers = self._chosen()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing was found yet."""
         self._decoded: Counter[str] = Counter()
         self._loudness: dict[str, float] = {}
         self._found: dict[DetectionKind, list[Detection]] = {kind: [] for kind in DetectionKind}
         self._counts: Counter[DetectionKind] = Counter()
         self._lengths: Counter[DetectionKind] = Counter()
         self._silent_from: timedelta | None = None
-        self._readers = self._chosen()
 
     def _chosen(self) -> list[tuple[re.Pattern[str], Callable[[re.Match[str]], None]]]:
         silence = [(_SILENCE_START, self._begin_silence), (_SILENCE_END, self._end_silence)]
@@ -89,6 +99,9 @@ class Findings:
 
     def line(self, text: str) -> None:
         """Take the next line of the log."""
+        if _BEGINNING.search(text):
+            self._begin()
+            return
         for pattern, read in self._readers:
             match = pattern.search(text)
             if match:

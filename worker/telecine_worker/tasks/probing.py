@@ -87,4 +87,6 @@ def _argv(task: media_pb2.ProbeTask, info: MediaInfo) -> list[Argument]:
         used = streams if task.decode else streams[:1] if filters else ()
         argv += [token for stream in used for token in ("-map", f"0:{stream.index}")]
         argv += [f"-filter:{kind}:0", ",".join(filters)] if filters else []
+    # Without tags and chapters of the file: what FFmpeg repeats of them could read as a finding.
+    argv += ["-map_metadata", "-1", "-map_chapters", "-1"]
     return [*argv, "-fps_mode", "passthrough", "-f", "null", "-"]
