@@ -80,7 +80,7 @@ class AsyncClient:
     async def submit_batch(self, jobs: Iterable[AnyJob], *, validate_only: bool = False) -> builtins.list[Job]:
         """Hand over at most 500 jobs, all or none; the answers are in the same order.
 
-        InvalidRequest names as many violations as fit, each by its job's place ("requests[3].spec.task"); nothing is stored then.
+        InvalidRequest names as many violations as fit, by their places ("requests[3].spec.task"); nothing is stored then.
         """
         call = calls.submit_batch(self.tenant, jobs, validate_only=validate_only)
         return await self._call(call)
