@@ -84,6 +84,8 @@ async def test_a_stopped_attempt_leaves_nothing(studio, long_film, reasons, end)
     assert [] == processes(marker)
     assert [] == studio.left()
     assert ended.usage.cpu > timedelta(0)
+    # Told by an FFmpeg that was alive then; one that ends at once may be too short to be seen.
+    assert ended.usage.peak_memory_bytes > 1_000_000
 
 
 OWNER = """

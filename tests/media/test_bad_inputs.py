@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shlex
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +119,78 @@ async def test_numbers_that_cannot_be_make_an_input_invalid(studio, clips, tmp_p
     assert (FailureKind.PERMANENT, "INPUT_INVALID") == (found.kind, found.reason)
 
 
-async def test_what_discs_and_broadcasts_have_is_readable(studio, clips):
-    """A sound track of DTS: the pictures beside it can be used, and the sound, too."""
-    film = ("-i", str(clips.film(size="64x64", seconds=1)), "-c:v", "copy", "-strict", "-2", "-ac", "2", "-c:a", "dca")
+@pytest.mark.parametrize(("encoder", "codec"), [("dca", "dts"), ("truehd", "truehd"), ("mlp", "mlp")])
+async def test_what_discs_have_is_readable(studio, clips, encoder, codec):
+    """Their sound tracks: the pictures beside it can be used, and the sound, too."""
+    film = (
+        "-i",
+        str(clips.film(size="64x64", seconds=1)),
+        "-c:v",
+        "copy",
+        "-strict",
+        "-2",
+        "-ac",
+        "2",
+        "-c:a",
+        encoder,
+    )
     task = {"transcode": {**TASK["transcode"], "audio": {"codec": "aac"}}}
-    ended = await studio.succeed(task, {"main": clips.make("dts.mkv", *film)})
-    assert "dts" == ended.inputs["main"].audio[0].codec
+    ended = await studio.succeed(task, {"main": clips.make(f"{codec}.mkv", *film)})
+    assert codec == ended.inputs["main"].audio[0].codec
+
+
+def with_subtitles(clips: Any, path: Path, written: bytes) -> Path:
+    """A film, at *path*, with subtitles that say that they are *written* (the name of a codec in Matroska)."""
+    words, name = path.with_suffix(".srt"), b"S_TEXT/UTF8"
+    words.write_text("1\n00:00:00,000 --> 00:00:01,000\nword\n")
+    film = ("-i", str(clips.film(size="64x64", seconds=1)), "-i", str(words), "-c", "copy")
+    content = clips.make("words.mkv", *film, "-map", "0", "-map", "1").read_bytes()
+    assert 1 == content.count(name)
+    path.write_bytes(content.replace(name, written.ljust(len(name), b"\0")))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("written", "codec"),
+    [(b"S_HDMV/PGS", "hdmv_pgs_subtitle"), (b"S_VOBSUB", "dvd_subtitle"), (b"S_DVBSUB", "dvb_subtitle")],
+)
+async def test_pictures_of_subtitles_spoil_no_film(studio, clips, tmp_path, written, codec):
+    """Those of discs and broadcasts are not made into anything; without their decoders the whole file is refused."""
+    ended = await studio.succeed(TASK, {"main": with_subtitles(clips, tmp_path / "in.mkv", written)})
+    assert [codec] == [each.codec for each in ended.inputs["main"].subtitles]
+
+
+def mpeg_crc(section: bytes) -> bytes:
+    """Of a section of a transport stream."""
+    crc = 0xFFFFFFFF
+    for byte in section:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc & 0x80000000 else 0)) & 0xFFFFFFFF
+    return crc.to_bytes(4, "big")
+
+
+async def test_teletext_spoils_no_broadcast(studio, clips, tools, tmp_path):
+    """Many builds have a decoder for it, which ffprobe opens: the film is read, and its damage counted, all the same."""
+    broadcast = tmp_path / "in.ts"
+    subtitled = with_subtitles(clips, tmp_path / "in.mkv", b"S_DVBSUB")
+    tools.ffmpeg("-i", str(subtitled), "-map", "0", "-c", "copy", str(broadcast))
+    content = bytearray(broadcast.read_bytes())
+    for at in range(0, len(content), 188):
+        if content[at + 1 : at + 3] != b"\x50\x00":
+            continue
+        # A table of streams: what is described as subtitles (0x59) becomes teletext (0x56).
+        begin = at + 5 + content[at + 4]
+        end = begin + 3 + (int.from_bytes(content[begin + 1 : begin + 3], "big") & 0xFFF) - 4
+        content[content.index(b"\x59\x08", begin, end)] = 0x56
+        content[end : end + 4] = mpeg_crc(content[begin:end])
+    broadcast.write_bytes(content)
+    ended = await studio.succeed(TASK, {"main": broadcast})
+    assert ["dvb_teletext"] == [each.codec for each in ended.inputs["main"].subtitles]
+    spec = studio.spec({"probe": {"input": "main", "decode": True}}, {"main": broadcast})
+    spec.ClearField("output")
+    ended = await studio.attempt(spec).run()
+    assert (30, 0) == tuple(ended.measurements[f"decode.{each}_count"] for each in ("video_frame", "error"))
 
 
 async def test_a_codec_that_is_not_decoded_is_named(studio, clips):
@@ -154,3 +222,27 @@ async def test_a_disk_that_fails_is_not_the_films_fault(studio, clips, tmp_path,
     assert isinstance(ended, Failed)
     assert ("IO_ERROR" if is_failing else "VERIFICATION_FAILED") == ended.failure.reason
     assert (FailureKind.RETRYABLE if is_failing else FailureKind.UNKNOWN) is ended.failure.kind
+
+
+@pytest.mark.parametrize("is_failing", [True, False])
+async def test_a_disk_that_fails_without_a_word_is_found_when_the_film_is_too_short(
+    studio, clips, tmp_path, is_failing
+):
+    """FFmpeg said nothing and ended well, but a second is missing: then, too, the film is read again."""
+    real = shlex.quote(str(studio.toolchain.ffmpeg))
+    program = tmp_path / "ffmpeg"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *libx264*) exec {real} -ss 1 "$@";; *) exec {real} "$@";; esac\n')
+    program.chmod(0o755)
+    studio.toolchain = replace(studio.toolchain, ffmpeg=program)
+    attempt = studio.attempt(studio.spec(TASK, {"main": clips.film()}))
+    unreadable = os.open("/proc/self/mem", os.O_RDONLY)
+
+    def fail(snapshot: Snapshot) -> None:
+        if snapshot.phase is Phase.VERIFYING and is_failing:
+            os.dup2(unreadable, attempt._work._opened.fds["main"])
+
+    attempt._work._on_progress = fail
+    ended = await attempt.run()
+    os.close(unreadable)
+    assert isinstance(ended, Failed)
+    assert ("IO_ERROR" if is_failing else "VERIFICATION_FAILED") == ended.failure.reason

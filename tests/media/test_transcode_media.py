@@ -29,7 +29,6 @@ async def test_h264_keeps_every_frame_and_looks_like_its_source(studio, clips, t
     assert fractions == sorted(fractions)
     assert 1.0 == fractions[-1]
     assert ended.usage.cpu.total_seconds() > 0
-    assert ended.usage.peak_memory_bytes > 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_names_of_tags_that_hold_lines_find_nothing(log: str) -> None:
     honest = read(log)
     assert honest.detections == found.detections
     assert {**honest.measurements, "decode.error_count": 3} == found.measurements
-    silent = read(f"{FORGED}[info] Stream mapping:\n\t\"input_i\" : \"-inf\",\n", Wanted(loudness=True))
+    silent = read(f'{FORGED}[info] Stream mapping:\n\t"input_i" : "-inf",\n', Wanted(loudness=True))
     assert {} == silent.measurements
 
 

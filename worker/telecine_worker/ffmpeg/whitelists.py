@@ -86,6 +86,8 @@ DECODERS = (
     # What discs and broadcasts have beside the pictures: one codec that is not listed makes ffprobe refuse the whole file.
     *("dca", "truehd", "mlp", "mp1", "mp1float", "s302m", "speex", "libspeex"),
     *("srt", "subrip", "ass", "ssa", "webvtt", "mov_text", "text", "pgssub", "dvdsub", "dvbsub", "xsub", "cc_dec"),
+    # Teletext: opened and never run, for it makes pictures, and of subtitles callers may only encode text.
+    "libzvbi_teletextdec",
 )
 
 MAX_STREAMS = 64
