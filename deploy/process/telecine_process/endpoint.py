@@ -45,11 +45,19 @@ class _SilentHandler(WSGIRequestHandler):
 class Endpoint:
     """Serves from threads of its own, so that a busy event loop is still observed.
 
-    /healthz answers 200 while the process lives; /readyz answers 200 while *not_ready* returns None, else 503 with the reason.
+    /healthz answers 200 while the process lives, with its *ailment* where it has one: a new process would have it, too, and
+    lose what this one still does. /readyz answers 200 while *not_ready* returns None, else 503 with the reason.
     """
 
-    def __init__(self, address: Address, registry: CollectorRegistry, not_ready: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        registry: CollectorRegistry,
+        not_ready: Callable[[], str | None],
+        ailment: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._not_ready = not_ready
+        self._ailment = ailment
         self._metrics = make_wsgi_app(registry)
         server = _SixServer if ":" in address.host else _Server
         self._server = make_server(address.host, address.port, self._answer, server, _SilentHandler)
@@ -74,7 +82,7 @@ class Endpoint:
         if path == "/metrics":
             return cast(Iterable[bytes], self._metrics(environ, start))
         if path == "/healthz":
-            return _plain(start, "200 OK", "ok")
+            return _plain(start, "200 OK", self._ailment() or "ok")
         if path == "/readyz":
             reason = self._not_ready()
             return _plain(start, "503 Service Unavailable", reason) if reason else _plain(start, "200 OK", "ready")
