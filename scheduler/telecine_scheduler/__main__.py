@@ -26,24 +26,35 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 def _durability(text: str) -> Durability:
     if text not in set(Durability):
-        raise ValueError(f"TELECINE_DURABILITY is {text!r}; it must be one of memory, everysec, fsync")
+        raise ValueError(f"TELECINE_DURABILITY is {text!r}; it must be one of {', '.join(Durability)}")
     return Durability(text)
 
 
 def serve(
-    redis_url: Annotated[str, setting("REDIS_URL", "Where the jobs are: redis://, rediss:// or unix://.")] = (
-        "redis://127.0.0.1:6379/0"
-    ),
+    redis_url: Annotated[
+        str,
+        setting(
+            "REDIS_URL",
+            "Where the jobs are: redis://, rediss://, unix://, redis+sentinel://HOST:PORT,.../SERVICE or "
+            "redis+cluster://HOST:PORT,....",
+        ),
+    ] = "redis://127.0.0.1:6379/0",
     listen: Annotated[Address, setting("LISTEN", "Where gRPC is served.", parse_address)] = "127.0.0.1:50051",  # type: ignore[assignment]
     metrics_listen: Annotated[
         Address, setting("METRICS_LISTEN", "Where /metrics, /healthz and /readyz are served.", parse_address)
     ] = "127.0.0.1:9464",  # type: ignore[assignment]
     durability: Annotated[
-        str, setting("DURABILITY", "What an acknowledgement survives: memory, everysec or fsync.")
+        str, setting("DURABILITY", "What an acknowledgement survives: memory, everysec, fsync or quorum.")
     ] = "fsync",
+    quorum_replicas: Annotated[
+        int, setting("QUORUM_REPLICAS", "How many replicas have to confirm a write where the durability is quorum.")
+    ] = 1,
     durability_assume: Annotated[
         bool, setting("DURABILITY_ASSUME", "The store syncs every write though its settings cannot be read.")
     ] = False,
+    partitions: Annotated[
+        int, setting("PARTITIONS", "Into how many parts the tenants are spread; fixed once there are jobs.")
+    ] = 1,
     lease_ttl: Annotated[
         timedelta, setting("LEASE_TTL", "How long a silent worker keeps a job.", parse_duration)
     ] = "30s",  # type: ignore[assignment]
@@ -59,10 +70,16 @@ def serve(
     cancel_grace: Annotated[
         timedelta, setting("CANCEL_GRACE", "From the request to stop FFmpeg to its kill.", parse_duration)
     ] = "10s",  # type: ignore[assignment]
-    max_queued: Annotated[int, setting("MAX_QUEUED", "Most queued jobs in all; 0: no limit.")] = 1_000_000,
+    max_queued: Annotated[
+        int, setting("MAX_QUEUED", "Most queued jobs in all, of each partition; 0: no limit.")
+    ] = 1_000_000,
     max_queued_per_tenant: Annotated[
         int, setting("MAX_QUEUED_PER_TENANT", "Most queued jobs of one tenant; 0: no limit of its own.")
     ] = 0,
+    retry_rate: Annotated[
+        float, setting("RETRY_RATE", "How many jobs of a tenant are tried again in a second; 0: no limit.")
+    ] = 10.0,
+    retry_burst: Annotated[int, setting("RETRY_BURST", "How many of these may be at once.")] = 100,
     priority_aging: Annotated[
         str, setting("PRIORITY_AGING", "Waiting that one level of priority is worth; or 'strict'.")
     ] = "10m",
@@ -91,13 +108,17 @@ def serve(
         )  # fmt: skip
         aging = None if priority_aging == "strict" else parse_duration(priority_aging)
         admission = Admission(
-            max_queued=max_queued, max_queued_per_tenant=max_queued_per_tenant, ranking=ranking(aging)
+            max_queued=max_queued,
+            max_queued_per_tenant=max_queued_per_tenant,
+            ranking=ranking(aging),
+            retry_rate=retry_rate,
+            retry_burst=retry_burst,
         )
         retention = Retention(succeeded=retention_succeeded, failed=retention_failed, cancelled=retention_cancelled)
         config = Config(
             redis_url=redis_url, listen=listen, metrics_listen=metrics_listen, durability=_durability(durability),
             assume_durable=durability_assume, times=times, admission=admission, retention=retention,
-            reflection=reflection, drain=drain,
+            reflection=reflection, drain=drain, partitions=partitions, quorum_replicas=quorum_replicas,
         )  # fmt: skip
     except ValueError as error:
         raise usage_error(str(error)) from error

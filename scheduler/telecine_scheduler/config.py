@@ -11,11 +11,14 @@ from telecine_scheduler.domain.lease import Times
 from telecine_scheduler.domain.ranking import STRICT_AGING, Ranking
 from telecine_scheduler.domain.submission import Retention
 from telecine_scheduler.store.checks import Durability
+from telecine_scheduler.store.servers import parse_servers
 
+MAX_PARTITIONS = 64
 SHORTEST_TTL = timedelta(seconds=5)
 SHORTEST_PUBLISH_WINDOW = timedelta(seconds=5)
 # A repeated submit is recognized by the record.
 SHORTEST_RETENTION = timedelta(hours=1)
+SLOWEST_RETRIES, FASTEST_RETRIES, LARGEST_RETRY_BURST = 0.01, 100_000, 1_000_000
 LONGEST_RETENTION = timedelta(days=366)
 
 
@@ -37,10 +40,18 @@ class Config:
     retention: Retention
     reflection: bool
     drain: timedelta
+    partitions: int = 1
+    quorum_replicas: int = 1
 
     def __post_init__(self) -> None:
-        if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
-            raise ConfigError("TELECINE_REDIS_URL must begin with redis://, rediss:// or unix://")
+        try:
+            parse_servers(self.redis_url)
+        except ValueError as error:
+            raise ConfigError(f"TELECINE_REDIS_URL is not right: {error}") from error
+        if self.quorum_replicas < 1:
+            raise ConfigError("TELECINE_QUORUM_REPLICAS must be 1 or more")
+        if not 1 <= self.partitions <= MAX_PARTITIONS:
+            raise ConfigError(f"TELECINE_PARTITIONS must be from 1 to {MAX_PARTITIONS}")
         times = self.times
         if times.ttl < SHORTEST_TTL:
             raise ConfigError("TELECINE_LEASE_TTL must be at least 5s: workers renew about once a second")
@@ -50,11 +61,19 @@ class Config:
             raise ConfigError("TELECINE_ACCEPT_WINDOW must be longer than 0")
         if times.publish_window < SHORTEST_PUBLISH_WINDOW:
             raise ConfigError("TELECINE_PUBLISH_WINDOW must be at least 5s: workers stop two seconds before it ends")
-        if min(self.admission.max_queued, self.admission.max_queued_per_tenant) < 0:
-            raise ConfigError("TELECINE_MAX_QUEUED and TELECINE_MAX_QUEUED_PER_TENANT must be 0 (no limit) or more")
+        _check_admission(self.admission)
         for state in ("succeeded", "failed", "cancelled"):
             if not SHORTEST_RETENTION <= getattr(self.retention, state) <= LONGEST_RETENTION:
                 raise ConfigError(f"TELECINE_RETENTION_{state.upper()} must be from 1h to 366d")
+
+
+def _check_admission(admission: Admission) -> None:
+    if min(admission.max_queued, admission.max_queued_per_tenant) < 0:
+        raise ConfigError("TELECINE_MAX_QUEUED and TELECINE_MAX_QUEUED_PER_TENANT must be 0 (no limit) or more")
+    if admission.retry_rate != 0 and not SLOWEST_RETRIES <= admission.retry_rate <= FASTEST_RETRIES:
+        raise ConfigError("TELECINE_RETRY_RATE must be 0 (no limit) or from 0.01 to 100000 retries a second")
+    if not 1 <= admission.retry_burst <= LARGEST_RETRY_BURST:
+        raise ConfigError("TELECINE_RETRY_BURST must be from 1 to 1000000 retries")
 
 
 def ranking(aging: timedelta | None) -> Ranking:

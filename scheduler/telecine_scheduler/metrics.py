@@ -12,7 +12,7 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from telecine_scheduler.domain.errors import TelecineError
-from telecine_scheduler.domain.figures import Stats, Swept
+from telecine_scheduler.domain.figures import Audited, Repair, Stats, Swept
 from telecine_scheduler.domain.job import AttemptOutcome, JobState, Timeout
 from telecine_scheduler.domain.lease import Ruling
 from telecine_scheduler.domain.worker import WorkerRecord
@@ -48,11 +48,16 @@ class SchedulerMetrics:
         self.slots = gauge("slots", "Slots of connected workers that do not drain, over all schedulers.", ["state"])
         self.blocked = gauge("jobs_blocked", "Ready jobs that no connected worker could run.")
         self.worker_streams = gauge("worker_streams", "Workers connected to this scheduler.")
-        self.store_up = gauge("store_up", "1 while Redis answers.")
+        self.store_up = gauge("store_up", "1 while the Redis of a partition answers.", ["partition"])
         self.queue_wait = histogram("job_queue_wait_seconds", "From submission to the first start.", _WAITS)
         self.run = histogram("job_run_seconds", "From the start of an attempt to its end.", _RUNS)
         self.attempts = counter("attempts", "Ended attempts by outcome.", ["outcome"])
         self.swept = counter("swept", "What sweeps did.", ["action"])
+        self.repairs = counter(
+            "repairs", "What the auditor found impossible and mended, by kind. Always a defect.", ["kind"]
+        )
+        self.adopted = counter("leases_adopted", "Leases that a failover of Redis had lost and their workers kept.")
+        self.forgiven = counter("crashes_forgiven", "Workers that were taken for lost with a job and came back.")
         self.submitted = counter("jobs_submitted", "Jobs accepted, by the way they came.", ["way", "result"])
         self.submissions_refused = counter("submissions_refused", "Submissions refused, by reason.", ["reason"])
         self.retried = counter("jobs_retried", "Jobs that RetryJob ran again.")
@@ -60,7 +65,11 @@ class SchedulerMetrics:
         self.broken_records = counter("broken_records", "Records that a call met and could not read.")
         self.timeouts = counter("job_timeouts", "Jobs that the scheduler ended at a limit of time.", ["limit"])
         self.grants_refused = counter("grants_refused", "Grants that workers refused, by reason.", ["reason"])
-        self.refused = counter("worker_messages_refused", "Lease stream messages that broke the protocol.")
+        self.refused = counter(
+            "worker_messages_refused", "What workers said on lease streams and was not taken, by reason.", ["reason"]
+        )
+        self.hellos_waiting = gauge("hellos_waiting", "Workers whose Hello waits for others to be answered.")
+        self.hellos_refused = counter("hellos_refused", "Hellos refused because too many workers connected at once.")
         self.redis_seconds = histogram("redis_seconds", "Round trips to Redis by lane.", _TRIPS, ["lane"])
         self.redis_errors = counter("redis_errors", "Round trips to Redis that failed, by lane.", ["lane"])
         info = gauge("build_info", "1, with what is running.", ["component", "version", "python"])
@@ -74,6 +83,8 @@ class SchedulerMetrics:
             self.attempts.labels(outcome.name.lower())
         for timeout in Timeout:
             self.timeouts.labels(timeout.lower())
+        for kind in Repair:
+            self.repairs.labels(kind.value)
         for way in WAYS:
             for result in ("created", "duplicate"):
                 self.submitted.labels(way, result)
@@ -100,6 +111,7 @@ class SchedulerMetrics:
     def count_ruling(self, ruling: Ruling) -> None:
         """What a worker's message did: begin an attempt, or meet a limit."""
         self.count_start(ruling.waited)
+        self.forgiven.inc(ruling.forgiven)
         if ruling.timeout is not None:
             self.timeouts.labels(ruling.timeout.lower()).inc()
             self.count_end(AttemptOutcome.FAILED, ruling.ran)
@@ -124,12 +136,18 @@ class SchedulerMetrics:
 
     def count_sweep(self, swept: Swept) -> None:
         """What one sweep did."""
-        for action in ("promoted", "returned", "lost", "failed", "cancelled", "purged", "repaired", "broken"):
+        for action in ("promoted", "returned", "lost", "failed", "cancelled", "purged", "repaired", "broken", "braked"):
             self.swept.labels(action).inc(getattr(swept, action))
         for timeout in Timeout:
             self.timeouts.labels(timeout.lower()).inc(getattr(swept, timeout.lower()))
         self.attempts.labels("lost").inc(swept.lost + swept.failed)
         self.attempts.labels("cancelled").inc(swept.cancelled)
+
+    def count_audit(self, audited: Audited) -> None:
+        """What one step of the auditor mended."""
+        for kind, number in audited.repairs.items():
+            self.repairs.labels(kind.value).inc(number)
+        self.broken_records.inc(audited.broken)
 
     def show_watchers(self, *, one: int, many: int) -> None:
         """Set how many watches of one job and of many there are."""

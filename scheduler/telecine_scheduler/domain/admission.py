@@ -1,4 +1,4 @@
-"""What is admitted to the queue, and how a batch that is not says so."""
+"""What is admitted to the queue, first or again, and how a batch that is not says so."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ MAX_CLASSES_PER_TENANT = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """How much may be queued (0: no limit), and how jobs are ranked."""
+    """How much may be queued (0: no limit), how jobs are ranked, and how fast those of a tenant are tried again.
+
+    Of a tenant's retries *retry_burst* may come at once, and *retry_rate* a second (0: no limit); further ones wait longer.
+    The first retry after a crash is not counted.
+    """
 
     max_queued: int = 1_000_000
     max_queued_per_tenant: int = 0
     max_classes: int = MAX_CLASSES
     max_classes_per_tenant: int = MAX_CLASSES_PER_TENANT
     ranking: Ranking = field(default_factory=Ranking)
+    retry_rate: float = 10.0
+    retry_burst: int = 100
 
 
 class BatchRefused(Exception):

@@ -15,6 +15,7 @@ TelecineError
 ├── QueueFull             too many waiting or queued jobs
 ├── TooManyClasses        too many distinct sets of queue and requirements
 ├── AlreadyConnected      another live process has this worker id
+├── TooManyHellos         too many workers connect at once
 ├── StreamFenced          a later stream of the same session is registered
 ├── ProtocolViolation     a worker's message breaks the protocol
 ├── UnsupportedProtocol   no common version of the lease protocol
@@ -141,6 +142,12 @@ class AlreadyConnected(TelecineError):
     """Another live process has this worker id."""
 
     reason = "ALREADY_CONNECTED"
+
+
+class TooManyHellos(TelecineError):
+    """Too many workers connect at once."""
+
+    reason = "TOO_MANY_HELLOS"
 
 
 class StreamFenced(TelecineError):

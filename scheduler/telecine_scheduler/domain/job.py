@@ -45,10 +45,11 @@ class JobState(enum.StrEnum):
 
 
 # Which state may follow which within a generation. store/lua carries these edges out, and a test compares the two. RetryJob
-# (T16) leaves FAILED and CANCELLED for QUEUED besides, as a new generation.
+# (T16) leaves FAILED and CANCELLED for QUEUED besides, as a new generation. From WAITING and QUEUED to RUNNING leads only the
+# adoption of a lease that a failover of Redis lost (T18).
 NEXT: dict[JobState, frozenset[JobState]] = {
-    JobState.WAITING: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.FAILED}),
-    JobState.QUEUED: frozenset({JobState.LEASED, JobState.CANCELLED, JobState.FAILED}),
+    JobState.WAITING: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.FAILED, JobState.RUNNING}),
+    JobState.QUEUED: frozenset({JobState.LEASED, JobState.CANCELLED, JobState.FAILED, JobState.RUNNING}),
     JobState.LEASED: frozenset(
         {JobState.RUNNING, JobState.QUEUED, JobState.WAITING, JobState.CANCELLING, JobState.FAILED}
     ),

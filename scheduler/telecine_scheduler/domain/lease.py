@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -35,6 +36,14 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatched:
+    """What a dispatch came to. *waits*: the next job needs more units than are left, and smaller ones must not starve it."""
+
+    grants: Sequence[Grant]
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
     """How long things of a lease take. *live* is how long a silent scheduler counts as alive."""
 
@@ -59,6 +68,8 @@ class Verdict(enum.StrEnum):
     ALLOWED = "ALLOWED"
     CANCEL = "CANCEL"
     STALE = "STALE"
+    # A failover of Redis lost the lease, and nobody has it: the worker may have it again (`adopt`), and then ask once more.
+    ADOPTABLE = "ADOPTABLE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +78,8 @@ class Ruling:
 
     *waited* is set when this began the job's first attempt: how long it had waited since it was submitted. *cancel_grace*
     is the job's own, with CANCEL; None where it has none. *timeout* is set when the lease is STALE because just now a limit
-    ended its job, and *ran* how long the attempt had run by then.
+    ended its job, and *ran* how long the attempt had run by then; *forgiven* when it had been taken for lost, and what that
+    had cost the job was taken back.
     """
 
     verdict: Verdict
@@ -75,6 +87,12 @@ class Ruling:
     cancel_grace: timedelta | None = None
     timeout: Timeout | None = None
     ran: timedelta | None = None
+    forgiven: bool = False
+
+    @property
+    def adoptable(self) -> bool:
+        """Whether the lease has to be adopted before there is an answer."""
+        return self.verdict is Verdict.ADOPTABLE
 
 
 class Ack(enum.StrEnum):
@@ -85,6 +103,8 @@ class Ack(enum.StrEnum):
     STALE = "STALE"
     CANCELLED = "CANCELLED"
     RETRYING = "RETRYING"
+    # As of Verdict.
+    ADOPTABLE = "ADOPTABLE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +125,17 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
-    """The answer to a report. *outcome* and *ran* are set where it changed something."""
+    """The answer to a report. *outcome* and *ran* are set where it changed something; *forgiven* is as of Ruling."""
 
     ack: Ack
     outcome: AttemptOutcome | None = None
     ran: timedelta | None = None
+    forgiven: bool = False
+
+    @property
+    def adoptable(self) -> bool:
+        """Whether the lease has to be adopted before there is an answer."""
+        return self.ack is Ack.ADOPTABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +149,14 @@ class StreamId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endings:
-    """Encoded Failures with which the store ends an attempt or a job by itself: a lost worker, and each limit of time."""
+    """Encoded Failures with which the store ends an attempt or a job by itself: a lost worker, and each limit of time.
+
+    *poison* is put behind the Failure of the last crash, whose kind and reason it replaces. It ends with the tag of `message`:
+    the store appends the length and the text, because it says how many crashes there were.
+    """
 
     worker_lost: bytes
     queue_timeout: bytes
     total_timeout: bytes
     run_timeout: bytes
+    poison: bytes

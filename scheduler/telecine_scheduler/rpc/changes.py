@@ -11,6 +11,7 @@ from telecine_scheduler.domain.errors import (
     JobNotFinished,
     JobPublishing,
     JobSucceeded,
+    StoreUnavailable,
     TelecineError,
 )
 from telecine_scheduler.domain.job import Job, JobName, JobState
@@ -22,7 +23,7 @@ from telecine_scheduler.rpc.names import name_of
 from telecine_scheduler.rpc.specs import to_submission
 from telecine_scheduler.rpc.validation import Validation
 from telecine_scheduler.service.watching import no_such_job
-from telecine_scheduler.store.job_store import JobStore
+from telecine_scheduler.store.routed_store import RoutedStore
 
 pb = scheduler_service_pb2
 
@@ -30,7 +31,7 @@ pb = scheduler_service_pb2
 class Changes:
     """Converts, calls, converts."""
 
-    def __init__(self, store: JobStore, answers: Answers, validation: Validation, metrics: SchedulerMetrics) -> None:
+    def __init__(self, store: RoutedStore, answers: Answers, validation: Validation, metrics: SchedulerMetrics) -> None:
         self._store = store
         self._answers = answers
         self._validation = validation
@@ -69,6 +70,8 @@ class Changes:
         name = name_of(request.tenant, request.job_id)
         # The store says OK to a repeat as well, which deletes nothing. A record that cannot be read is there.
         [there] = await asyncio.gather(self._store.get(name, full=False), return_exceptions=True)
+        if isinstance(there, StoreUnavailable):
+            raise there
         reply = await self._store.delete(name)
         if reply is DeleteReply.NOT_FOUND:
             raise no_such_job(name)

@@ -4,36 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from telecine.v1 import lease_service_pb2 as pb
-from telecine_scheduler.domain.errors import ProtocolViolation, StoreUnavailable
-from telecine_scheduler.domain.lease import Acknowledgement, Grant, Lease, Ruling, StreamId, Times
+from telecine_scheduler.domain.errors import StoreUnavailable
+from telecine_scheduler.domain.lease import Ack, Acknowledgement, Grant, Lease, Ruling, StreamId, Times, Verdict
 from telecine_scheduler.metrics import SchedulerMetrics
 from telecine_scheduler.rpc import lease_messages as convert
+from telecine_scheduler.rpc.adoption import Adoption
+from telecine_scheduler.rpc.lease_intake import PROTOCOL_VERSION, entries
+from telecine_scheduler.rpc.load import Load, in_slices
 from telecine_scheduler.rpc.outbox import Outbox
-from telecine_scheduler.service.leasing import Leasing, WorkerStream
+from telecine_scheduler.rpc.refusals import Refusals, Refused, violation
+from telecine_scheduler.service.leasing import Leasing
+from telecine_scheduler.service.worker_stream import WorkerStream
 
-PROTOCOL_VERSION = 1
-# Messages of one worker that are being answered at once; more wait in the transport.
-MAX_IN_FLIGHT = 32
 # A stream is moved now and then, so that streams spread again after schedulers come and go.
 MAX_AGE = timedelta(minutes=45)
 
+S = TypeVar("S")
 T = TypeVar("T")
+
+
+class _Leased(Protocol):
+    @property
+    def lease(self) -> pb.LeaseRef: ...
+
+
+# What a worker says of one lease.
+L = TypeVar("L", bound=_Leased)
 
 
 class Conversation:
     """Answers a worker's messages, and hands it grants and orders."""
 
     def __init__(
-        self, hello: pb.Hello, leasing: Leasing, times: Times, metrics: SchedulerMetrics, scheduler: str
+        self,
+        hello: pb.Hello,
+        leasing: Leasing,
+        times: Times,
+        metrics: SchedulerMetrics,
+        refusals: Refusals,
+        scheduler: str,
     ) -> None:
         self._hello = hello
+        self._refusals = refusals
         self._leasing = leasing
-        self._store = leasing.store
+        # Until the Welcome.
+        self._store = leasing.impatient_store
         self._times = times
         self._metrics = metrics
         self._scheduler = scheduler
@@ -48,13 +68,28 @@ class Conversation:
             on_fenced=self._outbox.fail,
             room=self._outbox.granted,
         )
+        self._adoption = Adoption(leasing, self.stream.id, metrics)
+
+    async def restore(self) -> None:
+        """Give what the worker holds its full time: its Hello has to wait."""
+        await in_slices(self._restore, self._hello.held_leases)
+
+    async def _restore(self, held: pb.Renewal) -> None:
+        lease = convert.lease_of(held.lease)
+        # Sequence 0 and no progress: all that the Hello says of it is still to be taken in.
+        ruling = await self._ruling(lease, lambda: self._store.renew(lease, sequence=0, progress=b""))
+        if ruling is not None:
+            self._metrics.count_ruling(ruling)
 
     async def welcome(self) -> pb.Welcome:
         """Apply the Hello: outcomes first, then held leases, then what an older process left. `end` has to follow."""
-        acks = await asyncio.gather(*map(self._outcome, self._hello.unconfirmed_outcomes))
-        results = await asyncio.gather(*map(self._renewal, self._hello.held_leases))
+        acks = await in_slices(self._outcome, self._hello.unconfirmed_outcomes)
+        results = await in_slices(self._renewal, self._hello.held_leases)
         held = [convert.lease_of(renewal.lease) for renewal in self._hello.held_leases]
-        await self._leasing.open(self.stream.id, held)
+        # An outcome that could not be taken in just now is said again: its lease is no dead worker's.
+        held += [convert.lease_of(outcome.lease) for outcome in self._hello.unconfirmed_outcomes]
+        await self._leasing.open(self.stream, held)
+        self._store = self._leasing.store
         message = pb.Welcome(
             protocol_version=PROTOCOL_VERSION, scheduler_id=self._scheduler, renew_results=results, outcome_acks=acks
         )
@@ -110,71 +145,103 @@ class Conversation:
         self._outbox.go_away(message)
 
     async def _read(self, requests: AsyncIterator[pb.StreamLeasesRequest]) -> None:
-        room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        load = Load()
 
-        async def handle(request: pb.StreamLeasesRequest) -> None:
+        async def handle(request: pb.StreamLeasesRequest, count: int) -> None:
             try:
                 await self._handle(request)
             finally:
-                room.release()
+                load.end(count)
 
         try:
             async with asyncio.TaskGroup() as answers:
                 async for request in requests:
-                    await room.acquire()
+                    count = entries(request)
+                    await load.begin(count)
                     await self._outbox.room()
-                    answers.create_task(handle(request))
-        except* ProtocolViolation as group:
-            self._metrics.refused.inc()
-            self._outbox.fail(group.exceptions[0])
+                    answers.create_task(handle(request, count))
         except* Exception as group:  # noqa: BLE001 - whatever it is ends the stream, and is mapped there
             self._outbox.fail(group.exceptions[0])
         self._outbox.close()
 
     async def _handle(self, request: pb.StreamLeasesRequest) -> None:
-        if request.HasField("hello"):
-            raise ProtocolViolation("hello may only be the first message of a stream")
         if request.HasField("credit"):
-            self.stream.credit(request.credit.limit, draining=request.credit.draining)
+            self._credit(request.credit)
         if request.HasField("bye"):
             self._clean = True
             self.stream.credit(0)
         await asyncio.gather(
-            _batch(request.accepts, self._accept, self._outbox.renew_results),
-            _batch(request.renewals, self._renewal, self._outbox.renew_results),
-            _batch(request.publish_requests, self._publish, self._outbox.publish_decisions),
-            _batch(request.outcomes, self._outcome, self._outbox.outcome_acks),
+            *self._batches(request.accepts, self._accept, self._outbox.renew_results),
+            *self._batches(request.renewals, self._renewal, self._outbox.renew_results),
+            *self._batches(request.publish_requests, self._publish, self._outbox.publish_decisions),
+            *self._batches(request.outcomes, self._outcome, self._outbox.outcome_acks),
         )
+
+    def _batches(
+        self, items: Iterable[L], answer: Callable[[L], Awaitable[T]], send: Callable[[Iterable[T]], None]
+    ) -> Iterator[Awaitable[None]]:
+        """What is asked of one partition is answered together, and waits for no other partition, which may be away."""
+        apart: dict[int, list[L]] = {}
+        for item in items:
+            apart.setdefault(self._store.partition_of(item.lease.tenant), []).append(item)
+        return (_batch(each, answer, send) for each in apart.values())
+
+    def _credit(self, credit: pb.Credit) -> None:
+        most = self.stream.granted + self._hello.slots
+        if credit.limit > most:
+            raise violation(
+                Refused.CREDIT,
+                f"the credit is {credit.limit}; with {self._hello.slots} slots and {self.stream.granted} units granted on this "
+                f"stream it is at most {most}",
+            )
+        self.stream.credit(credit.limit, draining=credit.draining)
 
     async def _accept(self, accept: pb.Accept) -> pb.RenewResult:
         lease = convert.lease_of(accept.lease)
         refusal = pb.Accept.Refusal.Name(accept.refusal).removeprefix("REFUSAL_") if accept.refusal else ""
-        ruling = await _or_none(self._store.accept(lease, refusal=refusal))
+        ruling = await self._ruling(lease, lambda: self._store.accept(lease, refusal=refusal))
         if refusal and ruling is not None:
             self._metrics.grants_refused.labels(refusal.lower()).inc()
+            # STALE is then as it should be.
+            return convert.renew_result(lease, ruling, self._times)
         return self._result(lease, ruling)
 
     async def _renewal(self, renewal: pb.Renewal) -> pb.RenewResult:
         lease = convert.lease_of(renewal.lease)
         progress = renewal.progress.SerializeToString() if renewal.HasField("progress") else b""
-        ruling = await _or_none(self._store.renew(lease, sequence=renewal.sequence, progress=progress))
+        ruling = await self._ruling(
+            lease, lambda: self._store.renew(lease, sequence=renewal.sequence, progress=progress)
+        )
         return self._result(lease, ruling)
 
+    async def _ruling(self, lease: Lease, ask: Callable[[], Awaitable[Ruling]]) -> Ruling | None:
+        return await _or_none(self._adoption.settled(lease, ask))
+
     def _result(self, lease: Lease, ruling: Ruling | None) -> pb.RenewResult:
+        self._count(lease, ruling)
+        return convert.renew_result(lease, ruling, self._times)
+
+    def _count(self, lease: Lease, ruling: Ruling | None) -> None:
         if ruling is not None:
             self._metrics.count_ruling(ruling)
-        return convert.renew_result(lease, ruling, self._times)
+            # A limit that ends a job is no fault of its worker's.
+            if ruling.verdict is Verdict.STALE and ruling.timeout is None:
+                self._refusals.stale(lease)
 
     async def _publish(self, request: pb.PublishRequest) -> pb.PublishDecision:
         lease = convert.lease_of(request.lease)
-        ruling = await _or_none(self._store.publish(lease))
-        if ruling is not None:
-            self._metrics.count_ruling(ruling)
+        ruling = await self._ruling(lease, lambda: self._store.publish(lease))
+        self._count(lease, ruling)
         return convert.publish_decision(lease, ruling, self._times)
 
     async def _outcome(self, outcome: pb.Outcome) -> pb.OutcomeAck:
         report = convert.report_of(outcome)
-        acknowledgement: Acknowledgement | None = await _or_none(self._store.finish(report))
+        asked = self._adoption.settled(report.lease, lambda: self._store.finish(report))
+        acknowledgement: Acknowledgement | None = await _or_none(asked)
+        if acknowledgement:
+            self._metrics.forgiven.inc(acknowledgement.forgiven)
+        if acknowledgement and acknowledgement.ack is Ack.STALE:
+            self._refusals.stale(report.lease)
         if acknowledgement and acknowledgement.outcome:
             self._metrics.count_end(acknowledgement.outcome, acknowledgement.ran)
         return convert.outcome_ack(report.lease, acknowledgement)
@@ -195,9 +262,5 @@ async def _or_none(call: Awaitable[T]) -> T | None:
         return None
 
 
-async def _batch(
-    items: Iterable[object], answer: Callable[..., Awaitable[T]], send: Callable[[Iterable[T]], None]
-) -> None:
-    answers = await asyncio.gather(*map(answer, items))
-    if answers:
-        send(answers)
+async def _batch(items: Sequence[S], answer: Callable[[S], Awaitable[T]], send: Callable[[Iterable[T]], None]) -> None:
+    send(await in_slices(answer, items))

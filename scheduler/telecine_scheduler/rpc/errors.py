@@ -41,6 +41,7 @@ STATUS: dict[type[errors.TelecineError], grpc.StatusCode] = {
     errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooManyClasses: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.AlreadyConnected: grpc.StatusCode.ALREADY_EXISTS,
+    errors.TooManyHellos: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StreamFenced: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ProtocolViolation: grpc.StatusCode.INVALID_ARGUMENT,
     errors.UnsupportedProtocol: grpc.StatusCode.FAILED_PRECONDITION,

@@ -5,6 +5,7 @@ Errors of the domain become the status the protos promise; anything else becomes
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,13 +14,16 @@ from typing import Any
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from telecine_scheduler.domain.errors import TelecineError
+from telecine_scheduler.domain.errors import StoreUnavailable, TelecineError
 from telecine_scheduler.rpc.defects import logged
 from telecine_scheduler.rpc.errors import STATUS, masked, to_status
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _LABELS = ["grpc_type", "grpc_service", "grpc_method"]
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+# No caller waits for five seconds; what is no stream is answered by then.
+CALL_SECONDS = 4.5
 
 
 class RpcMetrics:
@@ -63,7 +67,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, behavior: Callable[..., Any], labels: tuple[str, ...]) -> Callable[..., Any]:
         async def call(request: Any, context: Context) -> Any:
-            async with self._observed(context, labels):
+            async with self._observed(context, labels), _in_time():
                 return await behavior(request, context)
 
         return call
@@ -102,6 +106,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         finally:
             self._metrics.handled.labels(*labels, code).inc()
             self._metrics.seconds.labels(*labels).observe(time.monotonic() - began)
+
+
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """End a call that asks the store several times, each within the deadline of its own."""
+    try:
+        async with asyncio.timeout(CALL_SECONDS) as deadline:
+            yield
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise StoreUnavailable(
+            f"the job store (Redis) did not answer within {CALL_SECONDS} s; the outcome is not known, repeat the call with the "
+            "same job_id"
+        ) from error
 
 
 def _shape(handler: Any) -> tuple[str, Callable[..., Any], Callable[..., Any]]:

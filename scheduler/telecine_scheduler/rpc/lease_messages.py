@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from telecine.v1 import job_pb2, lease_service_pb2
-from telecine_scheduler.domain.errors import ProtocolViolation
 from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, JobName
 from telecine_scheduler.domain.lease import Acknowledgement, Endings, Grant, Lease, Report, Ruling, Times, Verdict
 from telecine_scheduler.domain.worker import WorkerOffer
 
 MAX_LOG_TAIL = 8192
+# Of Failure.message on the wire: its number, and that it has a length.
+MESSAGE_TAG = bytes([job_pb2.Failure.MESSAGE_FIELD_NUMBER << 3 | 2])
 KINDS = {job_pb2.Failure.Kind.Value(f"KIND_{kind.name}"): kind for kind in FailureKind}
 
 
@@ -109,11 +110,10 @@ def report_of(outcome: lease_service_pb2.Outcome) -> Report:
     elif which == "returned":
         word, value = AttemptOutcome.RETURNED, _returned(outcome.returned.reason)
     else:
-        word, kind = AttemptOutcome.FAILED, KINDS.get(outcome.failed.kind)
-        if kind is None:
-            raise ProtocolViolation(
-                f"an outcome of job {lease.name} has the unknown failure kind {outcome.failed.kind}"
-            )
+        word, kind = AttemptOutcome.FAILED, KINDS.get(outcome.failed.kind, FailureKind.UNKNOWN)
+        if outcome.failed.kind not in KINDS:
+            # A newer worker's, or a defect of one: whatever it meant, the job is tried once more.
+            outcome.failed.kind = job_pb2.Failure.KIND_UNKNOWN
         outcome.failed.log_tail = outcome.failed.log_tail[-MAX_LOG_TAIL:]
         value, short = outcome.failed.SerializeToString(), _short(outcome.failed)
     return Report(
@@ -160,6 +160,7 @@ def endings(times: Times) -> Endings:
         run_timeout=_failure(
             deadline, "RUN_TIMEOUT", "the attempt did not end within limits.hard_run_timeout, nor did its worker end it"
         ),
+        poison=job_pb2.Failure(kind=job_pb2.Failure.KIND_CRASH, reason="POISON").SerializeToString() + MESSAGE_TAG,
     )
 
 

@@ -18,7 +18,7 @@ from telecine_scheduler.rpc.validation import Validation
 from telecine_scheduler.service.broken_records import BrokenRecords
 from telecine_scheduler.service.directory import WorkerDirectory
 from telecine_scheduler.service.watching import no_such_job
-from telecine_scheduler.store.job_store import JobStore
+from telecine_scheduler.store.routed_store import RoutedStore
 
 pb = scheduler_service_pb2
 
@@ -33,7 +33,7 @@ class Queries:
 
     def __init__(
         self,
-        store: JobStore,
+        store: RoutedStore,
         directory: WorkerDirectory,
         answers: Answers,
         validation: Validation,

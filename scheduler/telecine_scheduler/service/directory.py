@@ -13,12 +13,15 @@ from telecine_scheduler.domain.submission import JobClass
 from telecine_scheduler.domain.worker import WorkerRecord
 from telecine_scheduler.service.blocking import Ability, blocked_reason
 from telecine_scheduler.service.leasing import Leasing
-from telecine_scheduler.store.job_store import JobStore
+from telecine_scheduler.store.partition import Partition, Partitions
+from telecine_scheduler.store.routed_store import RoutedStore
 
 BEAT_SECONDS = 2.0
 # Before a caller is told that nobody can run his job, what is known of the workers is at most this old.
 FRESH_SECONDS = 1.0
 PAGE = 1000
+# No caller waits longer for a hint.
+HINT_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,8 @@ class Slots:
 class WorkerDirectory:
     """What is known of the workers of every scheduler."""
 
-    def __init__(self, store: JobStore, leasing: Leasing) -> None:
+    def __init__(self, partitions: Partitions, store: RoutedStore, leasing: Leasing) -> None:
+        self._partitions = partitions
         self._store = store
         self._leasing = leasing
         self.workers: Collection[WorkerRecord] = ()
@@ -48,9 +52,12 @@ class WorkerDirectory:
             async with asyncio.timeout(BEAT_SECONDS):
                 await self._leasing.news.wait()
         self._leasing.news.clear()
-        for stream in await self._store.report_workers(self._leasing.reports()):
-            self._leasing.fence(stream)
+        await self._partitions.each(self._report)
         await self._read()
+
+    async def _report(self, partition: Partition) -> None:
+        for stream in await partition.store.report_workers(self._leasing.reports(partition)):
+            self._leasing.fence(stream)
 
     async def _read(self) -> None:
         workers: list[WorkerRecord] = []
@@ -77,23 +84,30 @@ class WorkerDirectory:
     async def blocked_reasons(self, classes: Collection[JobClass]) -> Mapping[JobClass, str]:
         """Why no worker could run jobs of each class, in words; empty where one could, and where nothing is known.
 
-        A hint: while the store is away it is of what was known before, so that no call fails for it.
+        A hint: while the store is away or slow it is of what was known before, so that no call fails or waits for it.
         """
         if any(self._reason(each) for each in classes):
-            with contextlib.suppress(StoreUnavailable):
-                await self.freshen()
+            with contextlib.suppress(StoreUnavailable, TimeoutError):
+                async with asyncio.timeout(HINT_SECONDS):
+                    await self.freshen()
         known = self._read_at > float("-inf")
         return {each: self._reason(each) if known else "" for each in classes}
 
     async def reasons_of(self, jobs: Sequence[Job]) -> list[str]:
         """The same for each of these jobs; empty for those that are not ready."""
-        ids = {job.class_id for job in jobs if job.state is JobState.QUEUED}
+        ready = [job for job in jobs if job.state is JobState.QUEUED]
         try:
-            classes = await self._leasing.classes_with(ids)
-        except StoreUnavailable:
+            async with asyncio.timeout(HINT_SECONDS):
+                classes = await self._leasing.classes_of(ready)
+        except (StoreUnavailable, TimeoutError):
             return [""] * len(jobs)
-        reasons = await self.blocked_reasons(classes.values())
-        return [reasons[classes[job.class_id]] if job.class_id in classes else "" for job in jobs]
+        reasons = await self.blocked_reasons({each for each in classes if each is not None})
+        found = iter(classes)
+        return [self._listed(reasons, next(found)) if job.state is JobState.QUEUED else "" for job in jobs]
+
+    @staticmethod
+    def _listed(reasons: Mapping[JobClass, str], job_class: JobClass | None) -> str:
+        return "" if job_class is None else reasons[job_class]
 
     def _reason(self, job_class: JobClass) -> str:
         if job_class not in self._reasons:

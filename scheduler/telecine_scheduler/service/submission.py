@@ -10,8 +10,10 @@ from telecine_scheduler.domain.admission import BatchRefused
 from telecine_scheduler.domain.errors import JobExists, TelecineError
 from telecine_scheduler.domain.job import Job
 from telecine_scheduler.domain.submission import Submission
-from telecine_scheduler.service.leasing import Leasing, WorkerStream
-from telecine_scheduler.store.job_store import JobStore
+from telecine_scheduler.service.leasing import Leasing
+from telecine_scheduler.service.worker_stream import WorkerStream
+from telecine_scheduler.store.partition import Partition
+from telecine_scheduler.store.routed_store import RoutedStore
 
 # The names of the fields in which two encoded specs differ, secrets aside; empty where they are equal.
 Compare = Callable[[bytes, bytes], tuple[str, ...]]
@@ -36,7 +38,7 @@ class BatchErrors(Exception):
 class Submitting:
     """Puts jobs into the queue, and hands them on at once where a worker here is idle."""
 
-    def __init__(self, store: JobStore, leasing: Leasing, compare: Compare) -> None:
+    def __init__(self, store: RoutedStore, leasing: Leasing, compare: Compare) -> None:
         self._store = store
         self._leasing = leasing
         self._compare = compare
@@ -50,21 +52,22 @@ class Submitting:
 
     async def submit_each(self, submissions: Sequence[Submission]) -> list[Admitted | Exception]:
         """Each for itself, in this order: the job, or why there is none. What is no TelecineError is a defect."""
-        idle: list[WorkerStream] = []
+        loop = asyncio.get_running_loop()
+        idle: list[tuple[WorkerStream, Partition]] = []
         sent = [self._send(submission, idle) for submission in submissions]
-        for stream in idle:
-            # The dispatch is sent by a task of the stream's own, which comes after those of the submits in the loop and so
-            # stands behind them in the lane.
-            stream.want()
+        for stream, partition in idle:
+            # Once the tasks of the submits have begun, so that the dispatch stands behind them in the lane.
+            loop.call_soon(stream.submitted, partition)
         answers = await asyncio.shield(asyncio.gather(*sent, return_exceptions=True))
         return [self._admitted(submission, answer) for submission, answer in zip(submissions, answers, strict=True)]
 
-    def _send(self, submission: Submission, idle: list[WorkerStream]) -> Awaitable[tuple[Job, bool]]:
-        stream = self._leasing.idle_for(submission.job_class)
+    def _send(self, submission: Submission, idle: list[tuple[WorkerStream, Partition]]) -> Awaitable[tuple[Job, bool]]:
+        partition = self._leasing.partitions.of(submission.name.tenant)
+        stream = self._leasing.idle_for(partition, submission.job_class)
         if stream is not None:
             # At once, so that another submit of this turn counts on another worker.
-            stream.promise(submission.job_class.units)
-            idle.append(stream)
+            stream.promise(partition, submission.job_class.units)
+            idle.append((stream, partition))
         return asyncio.ensure_future(self._store.submit(submission, dispatches=stream is not None))
 
     def _admitted(self, submission: Submission, answer: tuple[Job, bool] | BaseException) -> Admitted | Exception:

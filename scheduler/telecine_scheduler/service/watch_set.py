@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from telecine_scheduler.domain.errors import JobDeleted, TelecineError
 from telecine_scheduler.domain.job import Job, JobName
 from telecine_scheduler.service.broken_records import BrokenRecords
-from telecine_scheduler.service.watching import Watching, no_such_job, stopping
-from telecine_scheduler.store.feed import MAX_ENTRIES, Feed
-from telecine_scheduler.store.job_store import JobStore
+from telecine_scheduler.service.following import Following
+from telecine_scheduler.service.watching import no_such_job, stopping
+from telecine_scheduler.store.feed import MAX_ENTRIES
+from telecine_scheduler.store.partition import Partition
+from telecine_scheduler.store.routed_store import RoutedStore
 
 BATCH = 100
 MOST_ADDED = 10_000
@@ -59,16 +61,19 @@ class Batch:
 
 
 class WatchSet:
-    """One stream's. *followed* is None where only added jobs are; *position* is where to resume, empty: now."""
+    """One stream's. *partition* is the tenant's, and *following* who follows its jobs.
+
+    *followed* is None where only added jobs are; *position* is where to resume, empty: now.
+    """
 
     def __init__(
-        self, store: JobStore, feed: Feed, watching: Watching, broken: BrokenRecords, tenant: str, *,
+        self, store: RoutedStore, partition: Partition, following: Following, broken: BrokenRecords, tenant: str, *,
         followed: Filter | None, position: str,
     ) -> None:  # fmt: skip
         self._store = store
         self._broken = broken
-        self._feed = feed
-        self._watching = watching
+        self._feed = partition.feed
+        self._following = following
         self._tenant = tenant
         self._followed = followed
         # Added jobs, with the last revision that was sent or that the caller knows.
@@ -91,7 +96,7 @@ class WatchSet:
         if job_id not in self._added:
             if len(self._added) >= MOST_ADDED:
                 return False
-            self._watching.follow_job(self._name(job_id), self)
+            self._following.follow_job(self._name(job_id), self)
         self._added[job_id] = after_revision
         self._look_at(job_id)
         return True
@@ -100,7 +105,7 @@ class WatchSet:
         """Follow a job no more, unless it is one of those that are followed anyway."""
         if self._added.pop(job_id, None) is not None:
             self._seen.discard(job_id)
-            self._watching.leave_job(self._name(job_id), self)
+            self._following.leave_job(self._name(job_id), self)
             if self._followed is None:
                 self._waiting.pop(job_id, None)
         self._news.set()
@@ -159,9 +164,9 @@ class WatchSet:
 
     async def _begin(self) -> Batch:
         """Registers first, so that nothing falls in between; then says where to resume before anything has changed."""
-        self._watching.follow_tenant(self._tenant, self)
-        await self._watching.started()
-        self._settled = self._settled or self._watching.position
+        self._following.follow_tenant(self._tenant, self)
+        await self._following.started()
+        self._settled = self._settled or self._following.position
         try:
             reset = bool(self._behind) and not await self._catch_up()
         except ValueError as error:
@@ -193,7 +198,7 @@ class WatchSet:
             if self._waiting or self._behind:
                 # It came in the same instant, and is not sent yet: to resume behind it would be to miss it.
                 return None
-            self._settled = self._watching.position
+            self._settled = self._following.position
             return Batch(before=before, position=self._settled) if self._settled != before else None
         return None
 
@@ -203,7 +208,7 @@ class WatchSet:
         position, self._behind = self._behind, ""
         changes, complete = await self._feed.since(position)
         if not complete:
-            self._settled = self._watching.position
+            self._settled = self._following.position
             self._behind = self._behind and self._settled
             return False
         for change in changes:
@@ -216,7 +221,7 @@ class WatchSet:
         else:
             self._told.clear()
         if not self._waiting:
-            self._settled = self._behind or self._watching.position
+            self._settled = self._behind or self._following.position
         return True
 
     async def _read(self) -> Batch | None:
@@ -225,7 +230,7 @@ class WatchSet:
         for job_id in ids:
             del self._waiting[job_id]
         before = self._settled
-        settled = before if self._waiting else self._behind or self._watching.position
+        settled = before if self._waiting else self._behind or self._following.position
         names = [self._name(job_id) for job_id in ids]
         reads = (self._store.get(name, full=False) for name in names)
         found = self._broken.readable(names, await asyncio.gather(*reads, return_exceptions=True))
@@ -265,6 +270,6 @@ class WatchSet:
     def leave(self) -> None:
         """Follow nothing more."""
         for job_id in self._added:
-            self._watching.leave_job(self._name(job_id), self)
+            self._following.leave_job(self._name(job_id), self)
         if self._followed:
-            self._watching.leave_tenant(self._tenant, self)
+            self._following.leave_tenant(self._tenant, self)

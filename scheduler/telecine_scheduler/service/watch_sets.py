@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from telecine_scheduler.service.broken_records import BrokenRecords
 from telecine_scheduler.service.watch_set import Filter, WatchSet
 from telecine_scheduler.service.watching import Watching, stopping
-from telecine_scheduler.store.feed import Feed
-from telecine_scheduler.store.job_store import JobStore
+from telecine_scheduler.store.partition import Partitions, not_reached
+from telecine_scheduler.store.routed_store import RoutedStore
 
 
 class WatchSets:
     """Those that are open on this scheduler."""
 
-    def __init__(self, store: JobStore, feed: Feed, watching: Watching, broken: BrokenRecords) -> None:
-        self._parts = store, feed, watching, broken
+    def __init__(self, partitions: Partitions, store: RoutedStore, watching: Watching, broken: BrokenRecords) -> None:
+        self._partitions = partitions
+        self._store = store
         self._watching = watching
+        self._broken = broken
         self._open: set[WatchSet] = set()
 
     @property
@@ -27,10 +29,16 @@ class WatchSets:
 
     @contextlib.contextmanager
     def open(self, tenant: str, *, followed: Filter | None, position: str) -> Iterator[WatchSet]:
-        """A set for one stream, see there. Raises StoreUnavailable where this scheduler stops."""
+        """A set for one stream, see there. Raises StoreUnavailable where this scheduler stops, or waits for the partition."""
         if self._watching.stopped:
             raise stopping()
-        watch_set = WatchSet(*self._parts, tenant, followed=followed, position=position)
+        partition = self._partitions.of(tenant)
+        if not partition.checked.is_set():
+            raise not_reached()
+        following = self._watching.of(partition)
+        watch_set = WatchSet(
+            self._store, partition, following, self._broken, tenant, followed=followed, position=position
+        )
         self._open.add(watch_set)
         try:
             yield watch_set

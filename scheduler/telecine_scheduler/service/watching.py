@@ -1,45 +1,32 @@
-"""Following jobs: who is woken when one changes."""
+"""Following one job: snapshots of it, to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator
-from typing import Protocol
 
 from telecine_scheduler.domain.errors import JobDeleted, JobNotFound, StoreUnavailable
 from telecine_scheduler.domain.job import Job, JobName
-from telecine_scheduler.store.feed import Change
-from telecine_scheduler.store.job_store import JobStore
-
-
-class Follower(Protocol):
-    """Is told of changes, at once and without waiting; looks at them when it gets to it."""
-
-    def changed(self, name: JobName) -> None:
-        """A job that it follows has changed."""
-
-    def missed(self) -> None:
-        """Any of its jobs may have changed."""
-
-    def stop(self) -> None:
-        """This scheduler stops."""
+from telecine_scheduler.service.following import Following
+from telecine_scheduler.store.partition import Partition, Partitions
+from telecine_scheduler.store.routed_store import RoutedStore
 
 
 class Watching:
     """The watchers of this scheduler, each of which holds no more than what has changed, so a slow one costs little."""
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, partitions: Partitions, store: RoutedStore) -> None:
         self._store = store
-        self._of_jobs: dict[JobName, set[Follower]] = defaultdict(set)
-        self._of_tenants: dict[str, set[Follower]] = defaultdict(set)
-        self._following = asyncio.Event()
-        # Up to where the feed was followed.
-        self.position = ""
+        self._partitions = partitions
+        self._followings = {partition: Following() for partition in partitions}
         self.stopped = False
         # How many watches of one job there are.
         self.count = 0
+
+    def of(self, partition: Partition) -> Following:
+        """Who follows the jobs of a partition."""
+        return self._followings[partition]
 
     async def watch(self, name: JobName, after_revision: int, *, always_full: bool) -> AsyncGenerator[Job, None]:
         """The job as it is now unless *after_revision* is that, then newer snapshots, up to the final one.
@@ -69,58 +56,20 @@ class Watching:
     @contextlib.contextmanager
     def _bell(self, name: JobName) -> Iterator[_Bell]:
         # Registered before the first read, so that nothing falls in between.
-        bell = _Bell()
-        self.follow_job(name, bell)
+        bell, following = _Bell(), self.of(self._partitions.of(name.tenant))
+        following.follow_job(name, bell)
         self.count += 1
         try:
             yield bell
         finally:
             self.count -= 1
-            self.leave_job(name, bell)
-
-    def follow_job(self, name: JobName, follower: Follower) -> None:
-        """Tell *follower* of every change of a job from now on."""
-        self._of_jobs[name].add(follower)
-
-    def leave_job(self, name: JobName, follower: Follower) -> None:
-        """Tell it no more of this job."""
-        self._of_jobs[name].discard(follower)
-        if not self._of_jobs[name]:
-            del self._of_jobs[name]
-
-    def follow_tenant(self, tenant: str, follower: Follower) -> None:
-        """Tell *follower* of every change of any job of a tenant from now on."""
-        self._of_tenants[tenant].add(follower)
-
-    def leave_tenant(self, tenant: str, follower: Follower) -> None:
-        """Tell it no more of this tenant."""
-        self._of_tenants[tenant].discard(follower)
-        if not self._of_tenants[tenant]:
-            del self._of_tenants[tenant]
-
-    async def started(self) -> None:
-        """Until it is known where the feed is."""
-        await self._following.wait()
-
-    def follow(self, changes: list[Change], *, missed: bool, position: str) -> None:
-        """Wake the followers of changed jobs; all of them where changes were missed."""
-        self.position = position
-        self._following.set()
-        if missed:
-            for follower in self._all():
-                follower.missed()
-        for name in dict.fromkeys(change.name for change in changes):
-            for follower in self._of_jobs.get(name, set()) | self._of_tenants.get(name.tenant, set()):
-                follower.changed(name)
+            following.leave_job(name, bell)
 
     def stop(self) -> None:
         """End every watch with UNAVAILABLE."""
         self.stopped = True
-        for follower in self._all():
-            follower.stop()
-
-    def _all(self) -> set[Follower]:
-        return set().union(*self._of_jobs.values(), *self._of_tenants.values())
+        for following in self._followings.values():
+            following.stop()
 
 
 class _Bell:

@@ -23,10 +23,14 @@ class StoreBase:
         self._endings = endings
 
     def _endings_header(self) -> tuple[Argument, ...]:
-        """What scripts need that may end a job: the default cancel grace, and the failures they write by themselves."""
-        endings = self._endings
+        """What scripts need that may end an attempt: the cancel grace, the failures they write, how fast retries come."""
+        endings, admission = self._endings, self._admission
         grace = microseconds(self._times.cancel_grace)
-        return (grace, endings.worker_lost, endings.queue_timeout, endings.total_timeout, endings.run_timeout)
+        interval = round(1e6 / admission.retry_rate) if admission.retry_rate else 0
+        return (
+            grace, endings.worker_lost, endings.queue_timeout, endings.total_timeout, endings.run_timeout, endings.poison,
+            interval, admission.retry_burst,
+        )  # fmt: skip
 
 
 def fenced(stream: StreamId) -> StreamFenced:

@@ -119,7 +119,7 @@ def _attempts(record: dict[bytes, bytes], ended: Sequence[bytes]) -> Iterator[At
     if running:
         yield Attempt(
             number=int(record[b"at"]),
-            worker_id=record[b"wk"].decode(),
+            worker_id=record.get(b"wk", b"").decode(),
             token=int(record[b"tk"]),
             start=int(record[b"sa"]),
         )

@@ -19,7 +19,7 @@ from telecine_scheduler.store.link import ask
 MAX_ENTRIES = 500
 BLOCK_SECONDS = 1.0
 # A blocked read that has not come back by then hangs on a dead connection.
-STUCK_SECONDS = 3.0
+STUCK_SECONDS = BLOCK_SECONDS + 0.8
 START = "0-0"
 _POSITION = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})", re.ASCII)
 

@@ -6,7 +6,7 @@ import random
 from datetime import timedelta
 
 from telecine_scheduler.domain.admission import Admission
-from telecine_scheduler.domain.figures import ClassStats, Stats, Swept
+from telecine_scheduler.domain.figures import Audited, ClassStats, Repair, Stats, Swept
 from telecine_scheduler.domain.job import JobState
 from telecine_scheduler.domain.reply import CancelReply, DeleteReply, RegisterReply, RetryReply
 from telecine_scheduler.domain.submission import JobClass
@@ -15,13 +15,17 @@ from telecine_scheduler.store.jobs import JobVerbs
 from telecine_scheduler.store.leases import LeaseVerbs
 from telecine_scheduler.store.workers import WorkerVerbs
 
-# The gate for the layers above, which may import no other module of the store but those for reading.
 __all__ = ["Admission", "CancelReply", "DeleteReply", "JobStore", "RegisterReply", "RetryReply", "Stats", "Swept"]
 
 SWEEP_LIMIT = 50
+AUDIT_LIMIT = 50
+# How long the other schedulers leave the walk to the one that has begun it, and from the end of a pass to the next.
+AUDIT_HOLD = timedelta(seconds=30)
+AUDIT_REST = timedelta(minutes=2)
+_BEGINNING = (b"",) * 4
 _SWEPT = (
     "promoted", "returned", "lost", "failed", "cancelled", "purged", "repaired", "broken", "queue_timeout", "total_timeout",
-    "run_timeout",
+    "run_timeout", "braked",
 )  # fmt: skip
 
 
@@ -36,9 +40,30 @@ class JobStore(JobVerbs, LeaseVerbs, WorkerVerbs):
             *self._endings_header(),
         )  # fmt: skip
         jitter = [random.random() for _ in range(SWEEP_LIMIT)]  # noqa: S311 - no secret
-        *counts, more, frozen, wrong = await self._durable.call("sweep", header, (SWEEP_LIMIT, *jitter))
+        *counts, more, frozen, alarm, wrong = await self._durable.call("sweep", header, (SWEEP_LIMIT, *jitter))
         done = dict(zip(_SWEPT, map(int, counts), strict=True))
-        return Swept(**done, more=more == b"1", frozen=frozen == b"1", wrong=wrong.decode(errors="replace"))
+        return Swept(
+            **done, more=more == b"1", frozen=frozen == b"1", alarm=alarm == b"1", wrong=wrong.decode(errors="replace")
+        )  # fmt: skip
+
+    async def audit(self, position: tuple[bytes, ...] | None) -> Audited | None:
+        """Look at the next 50 entries or so of everything that is kept, and mend what should be impossible.
+
+        Begins a pass where *position* is None. None: another scheduler walks, or the last pass ended less than two minutes ago.
+        """
+        times = (microseconds(each) for each in (self._times.ttl, AUDIT_HOLD, AUDIT_REST))
+        word, *rest = await self._fast.call(
+            "audit", (self._scheduler, *times), (AUDIT_LIMIT, *(position or _BEGINNING))
+        )
+        if word == b"WAIT":
+            return None
+        *where, looked, jobs, broken, wrong, repairs = rest
+        pairs = iter(repairs)
+        return Audited(
+            position=None if word == b"DONE" else tuple(where), looked=looked, jobs=jobs, broken=broken,
+            wrong=wrong.decode(errors="replace"),
+            repairs={Repair(kind.decode()): number for kind, number in zip(pairs, pairs, strict=True)},
+        )  # fmt: skip
 
     async def stats(self) -> Stats:
         """Figures over the partition."""

@@ -17,8 +17,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from telecine_scheduler.domain.errors import StoreUnavailable
-from telecine_scheduler.store.link import ANSWER_SECONDS, ask, is_no_script, mapped, unavailable
+from telecine_scheduler.store.dialing import leads_elsewhere
+from telecine_scheduler.store.exchange import Exchange
+from telecine_scheduler.store.link import ANSWER_SECONDS, ask, is_undone, mapped, unavailable
 from telecine_scheduler.store.scripts import most_items, script
+from telecine_scheduler.store.waits import WAIT_SECONDS, Wait
 
 Argument = str | bytes | int | float
 # Called with the lane's name, seconds of the round trip, and its outcome: "ok" or "error".
@@ -43,21 +46,36 @@ class _Call:
 class Lane:
     """Sends calls to Redis in the order they came, one pipeline at a time.
 
-    *synced* adds WAITAOF to each pipeline and answers nobody before the write is on disk (where Redis does not see to that by
-    `appendfsync always`).
+    *wait* says what Redis has to wait for behind each pipeline, before anybody is answered.
     """
 
-    def __init__(self, name: str, client: Redis, prefix: str, observe: Observe, *, synced: bool = False) -> None:
+    def __init__(
+        self, name: str, client: Redis, prefix: str, observe: Observe, *, wait: Callable[[], Wait | None] | None = None
+    ) -> None:
         self._name = name
         self._client = client
+        self._exchange = Exchange(client, self._found_wrong)
+        self._partner: Lane | None = None
         self._prefix = prefix
         self._observe = observe
-        self.synced = synced
+        self._wait = wait or _nothing
         self._waiting: deque[_Call] = deque()
         self._arrived = asyncio.Event()
         # When the last pipeline came back, and how many in a row were wanted right after the one before.
         self._ended = float("-inf")
         self._streak = 0
+
+    def pair_with(self, other: Lane) -> None:
+        """Both have a connection to the same server: what one finds out about it, the other is told."""
+        self._partner, other._partner = other, self
+
+    def doubt(self) -> None:
+        """The connection may be dead, or lead to a server that is no longer the one."""
+        self._exchange.doubt()
+
+    def _found_wrong(self) -> None:
+        if self._partner is not None:
+            self._partner.doubt()
 
     async def call(self, verb: str, header: Sequence[Argument], item: Sequence[Argument]) -> Any:
         """The reply to one item of *verb*.
@@ -135,37 +153,50 @@ class Lane:
             _answer(group, reply)
 
     async def _pipeline(self, groups: list[list[_Call]]) -> list[Any]:
-        replies = await self._execute(groups)
-        forgotten = [index for index, reply in enumerate(replies) if is_no_script(reply)]
-        if forgotten:
-            # Only what was not done is sent again; SCRIPT LOAD comes first in the same pipeline.
-            again = await self._execute([groups[index] for index in forgotten], load=True)
-            for index, reply in zip(forgotten, again, strict=True):
+        replies, confirmed = await self._execute(groups)
+        undone = [index for index, reply in enumerate(replies) if is_undone(reply)]
+        if len(undone) < len(groups):
+            _check(self._wait(), confirmed)
+        if undone:
+            # Only what was not done is sent again, and with its source: the script may be forgotten between two commands.
+            again, confirmed = await self._execute([groups[index] for index in undone], whole=True)
+            _check(self._wait(), confirmed)
+            for index, reply in zip(undone, again, strict=True):
                 replies[index] = reply
         return replies
 
-    async def _execute(self, groups: list[list[_Call]], *, load: bool = False) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        if load:
-            for verb in dict.fromkeys(group[0].verb for group in groups):
-                pipeline.script_load(script(verb).source)
-        before = len(pipeline)
+    async def _execute(self, groups: list[list[_Call]], *, whole: bool = False) -> tuple[list[Any], list[Any]]:
+        """The replies to the scripts, and to what has to be waited for behind them."""
+        commands: list[tuple[Any, ...]] = []
         for group in groups:
             items = itertools.chain.from_iterable(call.item for call in group)
             arguments: Iterable[Argument] = (len(group), *group[0].header, *items)
-            pipeline.evalsha(script(group[0].verb).sha, 1, self._prefix, *arguments)
-        if self.synced:
-            pipeline.execute_command("WAITAOF", 1, 0, round(ANSWER_SECONDS * 1000 / 2))
-        replies = (await pipeline.execute(raise_on_error=False))[before:]
-        if self.synced:
-            synced = replies.pop()
-            if isinstance(synced, Exception):
-                raise mapped(cast(RedisError, synced))
-            if synced[0] < 1:
-                raise StoreUnavailable(
-                    "Redis did not reach its disk in time; the outcome is not known, repeat the call"
-                )
-        return list(replies)
+            known = script(group[0].verb)
+            run = ("EVAL", known.source) if whole else ("EVALSHA", known.sha)
+            commands.append((*run, 1, self._prefix, *arguments))
+        wait = self._wait()
+        if wait:
+            commands += wait.commands(self._prefix)
+        replies = await self._exchange.send(commands, wait_seconds=WAIT_SECONDS if wait else 0)
+        if any(map(leads_elsewhere, replies)):
+            self._found_wrong()
+        return replies[: len(groups)], replies[len(groups) :]
+
+
+def _nothing() -> None:
+    return None
+
+
+def _check(wait: Wait | None, replies: list[Any]) -> None:
+    """Raise unless what was waited for came true."""
+    if wait is None:
+        return
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise mapped(cast(RedisError, reply))
+    short = wait.short(replies[-1])
+    if short:
+        raise StoreUnavailable(f"{short}; the outcome is not known, repeat the call with the same job_id")
 
 
 def _joins(call: _Call, group: list[_Call]) -> bool:

@@ -7,7 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from telecine_scheduler.domain.job import AttemptOutcome, Timeout
-from telecine_scheduler.domain.lease import Ack, Acknowledgement, Grant, Lease, Report, Ruling, StreamId, Verdict
+from telecine_scheduler.domain.lease import (
+    Ack,
+    Acknowledgement,
+    Dispatched,
+    Grant,
+    Lease,
+    Report,
+    Ruling,
+    StreamId,
+    Verdict,
+)
 from telecine_scheduler.domain.reply import RegisterReply
 from telecine_scheduler.store.base import StoreBase, fenced
 from telecine_scheduler.store.codec import duration, microseconds
@@ -16,6 +26,8 @@ from telecine_scheduler.store.lane import Argument
 
 MAX_GRANTS = 16
 _STALE = Ruling(verdict=Verdict.STALE)
+# STALE, and a crash was taken back.
+_FORGIVEN = b"FORGIVEN"
 
 
 class LeaseVerbs(StoreBase):
@@ -23,7 +35,7 @@ class LeaseVerbs(StoreBase):
 
     async def dispatch(
         self, stream: StreamId, *, free: int, classes: Mapping[str, int], after_submit: bool = False
-    ) -> list[Grant]:
+    ) -> Dispatched:
         """Lease ready jobs of *classes* (id -> units) that fit into *free* units; fewer than fit means there are no more now.
 
         *after_submit* sends it right behind the submits that wait, in the same round trip. Raises StreamFenced.
@@ -36,7 +48,7 @@ class LeaseVerbs(StoreBase):
         word, *grants = await lane.call("dispatch", header, item)
         if word == b"FENCED":
             raise fenced(stream)
-        return [_grant(*grant) for grant in grants]
+        return Dispatched(grants=[_grant(*grant) for grant in grants], waits=word == b"WAITS")
 
     async def accept(self, lease: Lease, *, refusal: str = "") -> Ruling:
         """The worker's answer to a grant: yes, or why not.
@@ -62,12 +74,20 @@ class LeaseVerbs(StoreBase):
             *_named(report.lease), report.outcome.value, report.kind or "", report.value, report.short,
             microseconds(report.cpu), report.peak_memory_bytes, random.random(),  # noqa: S311 - jitter, no secret
         )  # fmt: skip
-        ack, outcome, ran = await self._durable.call("finish", (microseconds(self._times.ttl),), item)
+        header = (microseconds(self._times.ttl), *self._endings_header())
+        ack, outcome, ran = await self._durable.call("finish", header, item)
+        if ack == _FORGIVEN:
+            return Acknowledgement(ack=Ack.STALE, forgiven=True)
         return Acknowledgement(
             ack=Ack(ack.decode()),
             outcome=AttemptOutcome(outcome.decode()) if outcome else None,
             ran=duration(ran),
         )
+
+    async def adopt(self, lease: Lease, stream: StreamId) -> bool:
+        """Take up an ADOPTABLE lease again for the process that says it has it; whether it has it now."""
+        item = (*_named(lease), stream.worker_id, stream.session_id)
+        return bool(await self._durable.call("adopt", (microseconds(self._times.ttl),), item) == b"OK")
 
     async def register(self, stream: StreamId) -> RegisterReply:
         """Make *stream* the one through which its worker is granted leases."""
@@ -112,9 +132,13 @@ def _grant(
 
 def _ruling(reply: Sequence[Any]) -> Ruling:
     word, *rest = reply
+    if word == _FORGIVEN:
+        return Ruling(verdict=Verdict.STALE, forgiven=True)
     verdict = Verdict(word.decode())
     if verdict is Verdict.CANCEL:
         return Ruling(verdict=verdict, cancel_grace=duration(rest[0]))
     if verdict is Verdict.STALE:
         return Ruling(verdict=verdict, timeout=Timeout(rest[0].decode()), ran=duration(rest[1])) if rest else _STALE
+    if verdict is Verdict.ADOPTABLE:
+        return Ruling(verdict=verdict)
     return Ruling(verdict=verdict, waited=duration(rest[0]))

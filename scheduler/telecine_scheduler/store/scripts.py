@@ -9,20 +9,23 @@ from importlib import resources
 
 # The parts that each verb stands on besides "base", in an order in which each stands on those before it. No more than it needs:
 # what a part defines is made anew whenever a script runs.
-_READY = ("state", "ready")
-_ATTEMPT = (*_READY, "avoidance", "attempt")
+_STATE = ("recounting", "state")
+_READY = (*_STATE, "ready")
+_HELD = (*_READY, "crashes", "attempt")
+_ATTEMPT = (*_READY, "avoidance", "crashes", "attempt")
+_FAILING = (*_ATTEMPT, "failing")
 _PARTS = {
     "submit": (*_READY, "admission"), "submit_all": (*_READY, "admission", "batch"), "check": (*_READY, "admission", "batch"),
-    "get": (), "list": ("state",), "cancel": _ATTEMPT, "retry": (*_READY, "admission"), "delete": ("state",), "counts": (),
-    "dispatch": (*_READY, "avoidance"), "accept": _ATTEMPT, "renew": _ATTEMPT, "publish": _ATTEMPT, "finish": _ATTEMPT,
-    "register": ("directory",), "beat": (), "workers": ("directory",), "reclaim": _ATTEMPT, "disconnect": ("directory",),
-    "sweep": _ATTEMPT, "stats": (),
+    "get": (), "list": _STATE, "cancel": _HELD, "retry": (*_READY, "admission"), "delete": _STATE, "counts": (),
+    "dispatch": (*_READY, "avoidance"), "accept": _ATTEMPT, "renew": _HELD, "publish": _HELD, "finish": _FAILING,
+    "register": ("directory",), "beat": (), "workers": ("directory",), "reclaim": _FAILING, "disconnect": ("directory",),
+    "sweep": _FAILING, "stats": (), "classes": (), "resync": (), "adopt": _ATTEMPT, "audit": (*_READY, "inspection", "tallies"),
 }  # fmt: skip
 VERBS = tuple(_PARTS)
 # A script's share of a batch; Redis serves nobody else meanwhile.
 MAX_ITEMS = 50
 # Of verbs one item of which may take milliseconds, so that others get in between.
-_FEWER_ITEMS = {"submit_all": 1, "check": 1, "list": 1, "counts": 1, "workers": 1, "dispatch": 4}
+_FEWER_ITEMS = {"submit_all": 1, "check": 1, "list": 1, "counts": 1, "workers": 1, "dispatch": 4, "audit": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

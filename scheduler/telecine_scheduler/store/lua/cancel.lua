@@ -20,7 +20,7 @@ local function cancel(name, reason)
     local own = limits(job).grace
     call('HDEL', job.key, 'pb')
     call('ZADD', P .. 'lease', 'XX', int(NOW + (own or grace) + STOP_US), name)
-    change(job, 'C', 'CANCEL_REQUESTED', { 'w', job.wk, 't', job.tk, own and 'g', own and int(own) })
+    change(job, 'C', 'CANCEL_REQUESTED', { 'w', job.wk or '', 't', job.tk, own and 'g', own and int(own) })
   else
     unqueue(job)
     retire(job, 'X', 'CANCELLED')

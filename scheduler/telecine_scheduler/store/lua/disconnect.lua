@@ -11,7 +11,7 @@ local grace = number()
 local function disconnect(worker, session, epoch, shorten)
   local owner = call('HMGET', P .. 'w:' .. worker, 'ses', 'ep')
   if owner[1] ~= session or owner[2] ~= epoch then return 'FENCED' end
-  call('HSET', P .. 'w:' .. worker, 'up', '0')
+  call('HSET', P .. 'w:' .. worker, 'up', '0', 'cut', shorten)
   unlist(worker)
   if shorten == '1' then
     for _, name in ipairs(call('SMEMBERS', P .. 'wl:' .. worker)) do

@@ -4,8 +4,9 @@
 --
 -- Header   scheduler; accept window in us; how long the note holds in us
 -- Item     worker; session; epoch; free units; most grants; number of classes; then for each: class id; its units
--- Reply    {"FENCED"} | {"OK", grant...} with grant = {name, token, attempt, generation,
---          units, spec, what is left of the total limit in us or "", the job's own cancel grace in us or ""}
+-- Reply    {"FENCED"} | {"OK" | "WAITS", grant...} with grant = {name, token, attempt, generation,
+--          units, spec, what is left of the total limit in us or "", the job's own cancel grace in us or ""};
+--          "WAITS": the next job needs more room than is left, and is waited for
 local n = number()
 local scheduler, window, hold = arg(), number(), number()
 
@@ -246,7 +247,7 @@ local function dispatch(worker, session, epoch, free, most, classes)
     if granted then
       out[#out + 1], free = granted, free - units
     elseif over then
-      if empty then note_idle(classes) end
+      if empty then note_idle(classes) else out[1] = 'WAITS' end
       if look.passed > MAX_PASSED then shut(worker, look.process, look.ends) end
       return out
     end

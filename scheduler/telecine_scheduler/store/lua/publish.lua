@@ -4,8 +4,8 @@
 --
 -- Header   publish window in us; lease TTL in us; endings (attempt.lua)
 -- Item     name; token
--- Reply    {"ALLOWED", waited in us or ""} | {"CANCEL", the job's own grace in us or ""} | {"STALE"} |
---          {"STALE", timeout, ran in us} when a limit that is over ended the job just now
+-- Reply    {"ALLOWED", waited in us or ""} | what held (attempt.lua) answers; {"STALE", timeout, ran in us} when a limit that is
+--          over ended the job just now
 local n = number()
 local window, ttl = number(), number()
 local endings = read_endings()

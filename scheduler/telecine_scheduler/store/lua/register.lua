@@ -14,7 +14,8 @@ local function register(worker, session, epoch, scheduler)
   end
   -- A new process may offer something else, and is listed when it has said so.
   if owner[1] ~= session then unlist(worker) end
-  call('HSET', key, 'ses', session, 'ep', epoch, 'up', '1', 'sch', scheduler, 'ct', int(NOW))
+  call('HSET', key, 'ses', session, 'ep', epoch, 'up', '1', 'cut', '0', 'sch', scheduler, 'ct', int(NOW))
+  call('ZADD', P .. 'holders', 0, worker)
   -- Streams are renewed within the hour; the record of a worker that is gone for a week is of no use to anybody.
   call('PEXPIRE', key, 604800000)
   return 'OK'

@@ -3,8 +3,8 @@
 --
 -- Header   lease TTL in us; endings (attempt.lua)
 -- Item     name; token; sequence of the renewal; progress or ""
--- Reply    {"KEEP", waited in us or ""} | {"CANCEL", the job's own grace in us or ""} | {"STALE"} |
---          {"STALE", timeout, ran in us} when a limit that is over ended the job just now
+-- Reply    {"KEEP", waited in us or ""} | what held (attempt.lua) answers; {"STALE", timeout, ran in us} when a limit that is
+--          over ended the job just now
 local n = number()
 local ttl = number()
 local endings = read_endings()

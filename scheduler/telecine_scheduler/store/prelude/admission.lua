@@ -88,18 +88,24 @@ local function class_of(admission, text)
   return class
 end
 
+-- Whoever has an unfinished job is known as a tenant, until the auditor finds none of it at all.
 local function count_class(job)
   call('HINCRBY', P .. 'cjobs', job.cl, 1)
-  call('HINCRBY', P .. 'tcl:' .. job.tenant, job.cl, 1)
+  if call('HINCRBY', P .. 'tcl:' .. job.tenant, job.cl, 1) == 1 then call('ZADD', P .. 'tenants', 0, job.tenant) end
 end
 
 local function write_record(job)
+  local record = { 'ct', job.ct, 'rv', job.ct, 'pn', job.pn, 'cl', job.cl, 'dg', job.dg }
+  local function note(field, value)
+    if value then record[#record + 1], record[#record + 2] = field, value end
+  end
+  note('sq', job.sq)
+  note('un', job.un ~= '1' and job.un)
+  note('po', job.po ~= '' and job.po)
+  note('lm', job.lm)
+  note('qu', job.qu)
   call('SET', P .. 's:' .. job.name, job.spec)
-  call('HSET', job.key, 'ct', job.ct, 'rv', job.ct, 'pn', job.pn, 'cl', job.cl, 'dg', job.dg)
-  if job.un ~= '1' then call('HSET', job.key, 'un', job.un) end
-  if job.po ~= '' then call('HSET', job.key, 'po', job.po) end
-  if job.lm then call('HSET', job.key, 'lm', job.lm) end
-  if job.qu then call('HSET', job.key, 'qu', job.qu) end
+  call('HSET', job.key, unpack(record))
   if job.labels ~= '' then
     call('HSET', P .. 'x:' .. job.name, 'l', job.labels)
     for _, key in ipairs(label_indexes(job.tenant, job.labels)) do call('ZADD', key, job.ct, id_of(job.name)) end
@@ -111,9 +117,12 @@ local function admit(admission, job)
   job.cl = class_of(admission, job.class_text)
   local seq, queue = tick(), string.match(job.class_text, '^[^|]*')
   job.ct, job.rv, job.qu = int(seq), seq, queue ~= 'default' and queue or nil
+  -- By Redis' TIME, which ours may be ahead of.
+  local waits = job.not_before > TIME
+  if not waits then job.sq = job.ct end
   write_record(job)
   count_class(job)
-  if job.not_before > NOW then
+  if waits then
     call('HSET', job.key, 'nb', int(job.not_before), 'wr', 'NOT_BEFORE')
     set_state(job, 'W')
     call('ZADD', P .. 'due', int(job.not_before), job.name)

@@ -1,20 +1,16 @@
 -- An attempt, from its lease to its end, and how a job ends.
-local MAX_ATTEMPTS, MAX_RETURNS, MAX_REFUSALS = 10, 20, 3
--- How long a job waits at most after its third refusal; twice as long after each further one, up to the second number.
-local REFUSED_US, MOST_REFUSED_US = 15000000, 300000000
+local MAX_ATTEMPTS = 10
 
 -- What a worker's answer may take on the way after it should have ended an attempt by itself.
 local MARGIN = 15000000
 
--- d/2 + random * d/2 with d = min(max, initial * 2^(n-1)); the random number (0..1) comes from the scheduler.
-local function backoff(p, n, random)
-  local delay = math.min(p.max, p.initial * 2 ^ (n - 1))
-  return math.floor(delay / 2 + random * delay / 2)
-end
-
--- The part of a header that calls have which may end a job by themselves.
+-- The part of a header that calls have which may end an attempt: the default cancel grace; encoded Failures, of which that of
+-- POISON wants its message; us between two retries of a tenant (0: no limit), and how many may come at once.
 local function read_endings()
-  return { grace = number(), WORKER_LOST = arg(), QUEUE_TIMEOUT = arg(), TOTAL_TIMEOUT = arg(), RUN_TIMEOUT = arg() }
+  return {
+    grace = number(), WORKER_LOST = arg(), QUEUE_TIMEOUT = arg(), TOTAL_TIMEOUT = arg(), RUN_TIMEOUT = arg(), POISON = arg(),
+    interval = number(), burst = number(),
+  }
 end
 
 -- The one place that frees a lease.
@@ -31,7 +27,8 @@ local function bump_token(job) call('HSET', job.key, 'tk', int(tick())) end
 local function log_attempt(job, outcome, cpu_us, peak_bytes, failure)
   if not job.sa then return end
   local attempts = P .. 'a:' .. job.name
-  call('RPUSH', attempts, table.concat({ job.at, job.wk, job.tk, job.sa, int(NOW), outcome, cpu_us or '0', peak_bytes or '0', failure or '' }, '|'))
+  local row = { job.at, job.wk or '', job.tk, job.sa, int(NOW), outcome, cpu_us or '0', peak_bytes or '0', failure or '' }
+  call('RPUSH', attempts, table.concat(row, '|'))
   call('LTRIM', attempts, -MAX_ATTEMPTS, -1)
   call('HDEL', job.key, 'sa')
   call('HSET', job.key, 'sp', job.sa)
@@ -47,10 +44,10 @@ local function retire(job, to, reason)
   if call('HINCRBY', P .. 'tcl:' .. job.tenant, job.cl, -1) <= 0 then call('HDEL', P .. 'tcl:' .. job.tenant, job.cl) end
 end
 
--- T5: the attempt begins.
-local function start(job, ttl)
+-- T5, and T18: the attempt begins.
+local function start(job, ttl, reason)
   job.at = int(count(job.at) + 1)
-  change(job, 'R', 'STARTED')
+  change(job, 'R', reason)
   job.sa = int(job.rv)
   call('HSET', job.key, 'at', job.at, 'sa', job.sa, 'ps', '-1')
   call('HDEL', job.key, 'rf', 'av', 'au')
@@ -62,7 +59,7 @@ end
 -- attempt, in us; else "".
 local function begin(job, ttl)
   if job.st ~= 'L' then return '' end
-  start(job, ttl)
+  start(job, ttl, 'STARTED')
   job.ps = '-1'
   return job.at == '1' and int(job.rv - tonumber(job.ct)) or ''
 end
@@ -73,70 +70,6 @@ local function ungrant(job)
   bump_token(job)
   set_state(job, 'Q')
   give_back(job)
-end
-
--- T6: a grant that was refused. From the third refusal on before a start, the job waits a little (random: 0..1).
-local function refuse(job, refusal, random)
-  if AVOIDED[refusal] then
-    avoid(job, NOW + AVOID_US)
-    count_refusal(job)
-  end
-  local refusals = call('HINCRBY', job.key, 'rf', 1)
-  if refusals < MAX_REFUSALS then return ungrant(job) end
-  release(job)
-  bump_token(job)
-  refund(job)
-  call('HSET', job.key, 'wr', 'REFUSED')
-  change(job, 'W', 'REFUSED')
-  local longest = math.min(REFUSED_US * 2 ^ (refusals - MAX_REFUSALS), MOST_REFUSED_US)
-  call('ZADD', P .. 'due', int(NOW + longest / 3 + random * longest * 2 / 3), job.name)
-end
-
--- A job that crashes whoever runs it is not tried to the end: three crashes on two workers, or three where no other connected
--- worker could run it.
-local POISON = 3
-local function is_poison(job, crashes)
-  local first = call('HGET', job.key, 'cw')
-  if not first then
-    call('HSET', job.key, 'cw', job.wk)
-  elseif first ~= job.wk then
-    call('HSET', job.key, 'cw', '*')
-  end
-  if crashes < POISON then return false end
-  return first ~= job.wk or not has_other(job)
-end
-
--- T9, T10: an attempt failed or its worker was lost. failure is what watchers see, short the same without the log. Charged as
--- kind says: "crash" counts crashes, everything else failures. Returns the state it went to.
-local function fail(job, kind, failure, short, random, outcome, cpu_us, peak_bytes)
-  local p, field = policy(job), kind == 'CRASH' and 'cr' or 'fa'
-  release(job)
-  call('HSET', P .. 'x:' .. job.name, 'f', failure)
-  local charged = call('HINCRBY', job.key, field, 1)
-  local spent = field == 'cr' and charged + count(job.fa) or charged + count(job.cr)
-  local unknown = kind == 'UNKNOWN' and call('HINCRBY', job.key, 'uk', 1) or 0
-  local poison = kind == 'CRASH' and is_poison(job, charged)
-  log_attempt(job, outcome, cpu_us, peak_bytes, short)
-  if kind == 'PERMANENT' or kind == 'DEADLINE' or spent >= p.attempts or unknown >= 2 or poison then
-    retire(job, 'F', poison and 'POISON' or outcome == 'LOST' and 'WORKER_LOST' or 'FAILED')
-    return 'F'
-  end
-  local reason = outcome == 'LOST' and 'WORKER_LOST' or 'ATTEMPT_FAILED'
-  -- It may have been the machine: another worker is preferred.
-  local elsewhere = (kind == 'UNKNOWN' or kind == 'CRASH') and has_other(job)
-  if kind == 'CRASH' and charged == 1 then
-    -- The first retry after a crash waits for no time.
-    if elsewhere then avoid(job, NOW + ELSEWHERE_US) end
-    change(job, 'Q', reason)
-    make_ready(job, tick())
-    return 'Q'
-  end
-  call('HSET', job.key, 'wr', 'BACKOFF')
-  change(job, 'W', reason)
-  local due = NOW + backoff(p, kind == 'CRASH' and charged - 1 or charged, random)
-  call('ZADD', P .. 'due', int(due), job.name)
-  if elsewhere then avoid(job, due + ELSEWHERE_US) end
-  return 'W'
 end
 
 -- T14: whatever a cancelling job's worker did or did not say, it is cancelled.
@@ -157,14 +90,6 @@ local function unqueue(job)
   release(job)
   bump_token(job)
   refund(job)
-end
-
--- T15: a limit ends a job that waits or is granted.
-local function time_out(job, reason, endings)
-  unqueue(job)
-  call('HSET', P .. 'x:' .. job.name, 'f', endings[reason])
-  retire(job, 'F', reason)
-  return reason
 end
 
 -- How long a worker has to end an attempt whose limit is over; after that the store does.
@@ -190,33 +115,17 @@ local function overrun(job, endings)
   return reason
 end
 
--- What a worker's message about its lease comes to: the job where the attempt may go on, else nil and the answer. With endings,
+-- What a worker's message about its lease comes to: the job where the attempt may go on, else nil and the answer: {"CANCEL", the
+-- job's own grace in us or ""}, {"STALE"}, {"FORGIVEN"} or {"ADOPTABLE"} (crashes.lua), or {"STALE", timeout, ran in us}. With endings,
 -- a limit that is over ends the attempt here, but not while it publishes.
 local function held(name, token, endings)
   local job = load(name)
-  if not job or job.tk ~= token then return nil, { 'STALE' } end
+  if not job then return nil, { 'STALE' } end
+  if job.tk ~= token then return nil, { superseded(job, token) } end
   if job.st == 'C' then return nil, { 'CANCEL', own_grace(job) } end
   if job.st ~= 'R' and job.st ~= 'L' then return nil, { 'STALE' } end
   if job.st == 'L' or not endings or publishing(job) then return job end
   local reason = overrun(job, endings)
   if not reason then return job end
   return nil, { 'STALE', reason, int(math.max(0, NOW - tonumber(job.sa))) }
-end
-
--- What a lease becomes whose holder is gone: leased goes back, running is a crash, cancelling is cancelled.
-local function lost(job, endings, random)
-  if job.st == 'L' then
-    ungrant(job)
-    return 'RETURNED'
-  end
-  if job.st == 'C' then
-    bump_token(job)
-    cancelled(job, 'CANCEL_TIMEOUT')
-    return 'CANCELLED'
-  end
-  local reason = overrun(job, endings)
-  if reason then return reason end
-  local to = fail(job, 'CRASH', endings.WORKER_LOST, endings.WORKER_LOST, random, 'LOST')
-  bump_token(job)
-  return to == 'F' and 'FAILED' or 'LOST'
 end

@@ -12,9 +12,21 @@ local call = redis.call
 local function int(number) return string.format('%.0f', number) end
 
 -- TIME moves while a script runs on 7.0, so it is read once. test_shift_us exists only in tests.
-local time, meta = call('TIME'), call('HMGET', P .. 'meta', 'clock', 'test_shift_us')
-local NOW = time[1] * 1000000 + time[2] - 1704067200000000 + tonumber(meta[2] or '0')
+local time, meta = call('TIME'), call('HMGET', P .. 'meta', 'clock', 'test_shift_us', 'ahead', 'beat', 'recount')
+local TIME = time[1] * 1000000 + time[2] - 1704067200000000 + tonumber(meta[2] or '0')
+-- Ours never goes back behind the last sweep. Where TIME was set back, ours stands still until the next sweep, which notes how
+-- far it is ahead from then on (follow_time in sweep.lua). Where TIME is set right again, ours must not leap by what it is
+-- ahead: while it is, it goes no further than this beyond the last sweep.
+local MOST_STEP = 2000000
+local BEAT, AHEAD = tonumber(meta[4] or '0'), tonumber(meta[3] or '0')
+local NOW = math.max(TIME, BEAT, math.min(TIME + AHEAD, BEAT + MOST_STEP))
+-- Where the auditor counts a tenant's jobs again (recounting.lua).
+local recount = meta[5]
 local clock, saved_clock = tonumber(meta[1] or '0'), tonumber(meta[1] or '0')
+-- Beyond this, numbers are not exact, and the next one might be the last one again.
+if clock > 9007199254000000 then
+  return redis.error_reply('the clock in ' .. P .. 'meta is past the year 2309: it was written by somebody else')
+end
 
 -- The next number of the partition's hybrid clock: sequence, token and revision in one; never repeats, never goes back.
 local function tick()

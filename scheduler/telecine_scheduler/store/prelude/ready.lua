@@ -25,7 +25,10 @@ end
 -- The one place that makes a job ready. Its score ages by itself: sequence plus the penalty of its priority.
 local function make_ready(job, seq, self)
   local ready = P .. 'rdy:' .. job.cl .. ':' .. job.tenant
-  call('HSET', job.key, 'sq', int(seq))
+  if job.sq ~= int(seq) then
+    job.sq = int(seq)
+    call('HSET', job.key, 'sq', job.sq)
+  end
   call('ZADD', ready, int(seq + tonumber(job.pn)), id_of(job.name))
   call('ZADD', P .. 'age:' .. job.cl, int(seq), job.name)
   if call('ZCARD', ready) == 1 then

@@ -22,6 +22,7 @@ local function move_public(job, from, to)
     add(job.tenant, queue .. to, 1)
     call('ZADD', index .. to, job.ct, id_of(job.name))
   end
+  if recount then correct_recount(job, from, to) end
 end
 
 -- Keeps the timer of limits. Before its first start a job's entry is what `arm` wrote, the queue limit among it; from then on
