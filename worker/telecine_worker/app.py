@@ -17,16 +17,18 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 
 from telecine_process.addresses import Address
 from telecine_process.endpoint import Endpoint
+from telecine_process.loop_watch import LoopWatch
 from telecine_process.parts import every, run_until, stop_on_signals
+from telecine_worker import convert
 from telecine_worker.attempt import Attempt
+from telecine_worker.condition import Condition
 from telecine_worker.config import Config
 from telecine_worker.ffmpeg.toolchain import Toolchain
-from telecine_worker.health import PERIOD, Health, ailment_of
+from telecine_worker.health import PERIOD, ailment_of, broken_program
 from telecine_worker.holdings import Holdings
 from telecine_worker.journal import Journal
 from telecine_worker.lease_stream import Introduction, LeaseStream
 from telecine_worker.metrics import WorkerMetrics
-from telecine_worker.reconnection import Refused
 from telecine_worker.storage.address_guard import AddressGuard
 from telecine_worker.storage.http_exchange import Network
 from telecine_worker.storage.locations import FileRoots
@@ -42,6 +44,12 @@ log = structlog.get_logger(__name__)
 ENDING = timedelta(seconds=7)
 # An attempt uses one thread at a time; with a few more nobody waits while one is handed on.
 SPARE_THREADS = 4
+# Exit codes.
+CRASHED, REFUSED = 1, 2
+
+
+class Refused(Exception):
+    """No scheduler will ever take this worker as it is; starting it again would not help."""
 
 
 class Worker:
@@ -49,11 +57,12 @@ class Worker:
 
     def __init__(self, config: Config, toolchain: Toolchain, work_dir: WorkDir) -> None:
         self._config = config
+        self._refusal: str | None = None
         self._worker_id = config.worker_id or work_dir.worker_id()
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
-            self._registry.register(collector)
-        metrics = WorkerMetrics(self._registry, slots=config.slots, ffmpeg=toolchain.ffmpeg_version.text)
+            self.registry.register(collector)
+        metrics = WorkerMetrics(self.registry, slots=config.slots, ffmpeg=toolchain.ffmpeg_version.text)
         self._journal = Journal(work_dir.journal)
         self._journal.load()
         self._threads = Threads(config.slots + SPARE_THREADS)
@@ -69,55 +78,71 @@ class Worker:
         )  # fmt: skip
         attempts = partial(
             Attempt, toolchain=toolchain, roots=roots, intake=intake, threads=self._threads,
-            on_input=metrics.count_input,
+            on_input=metrics.count_input, check_success=convert.check_size,
         )  # fmt: skip
+        self._condition = Condition(
+            partial(ailment_of, config.work_dir, toolchain), partial(broken_program, toolchain), self._threads
+        )
         self._holdings = Holdings(
-            slots=config.slots, offered=kinds_of(toolchain), attempts=attempts, journal=self._journal, metrics=metrics,
-            send=self._stream.send,
+            slots=config.slots, offered=kinds_of(toolchain), attempts=attempts, journal=self._journal,
+            condition=self._condition, metrics=metrics, send=self._stream.send,
         )  # fmt: skip
-        look = partial(ailment_of, config.work_dir, toolchain)
-        self._health = Health(look, self._threads, self._holdings.feel)
 
     async def run(self) -> None:
-        """Work until SIGTERM or Ctrl-C. Raises Refused, in a group, where no scheduler will ever take this worker."""
+        """Work until SIGTERM or Ctrl-C, or until no scheduler will ever take this worker: then Refused is raised."""
         stop, hurry, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         stop_on_signals(stop, hurry)
-        with Endpoint(self._config.metrics_listen, self._registry, self._not_ready) as endpoint:
+        listen, condition = self._config.metrics_listen, self._condition
+        with Endpoint(listen, self.registry, self._not_ready, lambda: condition.ailment) as endpoint:
             await run_until(
                 ended,
                 serve=self._serve(stop, hurry, ended, endpoint.address),
                 attempts=self._holdings.run(),
                 stream=self._stream.run(self._holdings),
                 renewals=self._stream.tick(self._holdings),
-                health=every(PERIOD, self._health.step),
+                health=every(PERIOD, self._condition.step),
             )
         self._threads.close()
         self._journal.close()
+        if self._refusal:
+            raise Refused(self._refusal)
 
     def _not_ready(self) -> str | None:
         if self._holdings.draining:
             return "stopping"
-        if self._health.ailment:
-            return self._health.ailment
+        if self._condition.ailment:
+            return self._condition.ailment
         return None if self._stream.connected.is_set() else "no scheduler is connected"
 
     async def _serve(self, stop: asyncio.Event, hurry: asyncio.Event, ended: asyncio.Event, metrics: Address) -> None:
         stopped = asyncio.create_task(stop.wait())
         connected = asyncio.create_task(self._stream.connected.wait())
-        await asyncio.wait({stopped, connected}, return_when=asyncio.FIRST_COMPLETED)
+        refused = asyncio.create_task(self._stream.refused.wait())
+        await asyncio.wait({stopped, connected, refused}, return_when=asyncio.FIRST_COMPLETED)
         if connected.done():
             log.info("worker ready", worker=self._worker_id, metrics=str(metrics))
             print(f"ready worker={self._worker_id} metrics={metrics}", flush=True)  # noqa: T201 - other tools read it
         connected.cancel()
-        await stopped
+        await asyncio.wait({stopped, refused}, return_when=asyncio.FIRST_COMPLETED)
+        if refused.done() and not stopped.done():
+            # Nobody renews or publishes any more what is held: it goes back, which the journal keeps for a next life.
+            self._refusal = self._stream.refusal
+            log.error("no scheduler takes this worker, which ends", why=self._refusal)
+            hurry.set()
+        for waiting in (stopped, refused):
+            waiting.cancel()
         # Renewals go on to the very end of this: a worker that falls silent before its last outcome loses the lease.
         all_ended = await self._holdings.drain(self._config.drain, ENDING, hurry)
         await self._stream.finish()
         if not all_ended:
-            _leave("an attempt")
-        if self._health.hangs:
-            _leave("a file system")
+            _leave("an attempt", self._exit_code)
+        if self._condition.hangs or not await self._journal.settle():
+            _leave("a file system", self._exit_code)
         ended.set()
+
+    @property
+    def _exit_code(self) -> int:
+        return REFUSED if self._refusal else CRASHED
 
 
 def _offered(config: Config, toolchain: Toolchain) -> tuple[str, ...]:
@@ -133,36 +158,27 @@ async def run(config: Config, toolchain: Toolchain) -> int:
     with ExitStack() as stack:
         try:
             work_dir = stack.enter_context(WorkDir(config.work_dir))
-            await Worker(config, toolchain, work_dir).run()
-        except (WorkDirBusy, OSError) as error:
+            worker = Worker(config, toolchain, work_dir)
+            stack.enter_context(LoopWatch(worker.registry))
+            await worker.run()
+        except (Refused, WorkDirBusy, OSError) as error:
             return _refuse(str(error))
-        except ExceptionGroup as group:
-            refused = group.subgroup(Refused)
-            if refused is None:
-                log.exception("worker crashed")
-                return 1
-            return _refuse(str(_first(refused)))
         except Exception:
             log.exception("worker crashed")
-            return 1
+            return CRASHED
     return 0
 
 
-def _leave(what: str) -> NoReturn:
+def _leave(what: str, exit_code: int) -> NoReturn:
     """End at once. A thread that hangs in a file system cannot be ended, and the interpreter would wait for it; the
     lease runs out, and FFmpeg dies with us.
     """
     log.error("worker ends with something that hangs", what=what)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
-
-
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, ExceptionGroup) else inner
+    os._exit(exit_code)
 
 
 def _refuse(message: str) -> int:
     print(f"telecine-worker: {message}", file=sys.stderr)  # noqa: T201 - the reason not to go on
-    return 2
+    return REFUSED

@@ -72,7 +72,8 @@ class Attempt:
     """Runs once. *ask_to_publish* is asked when all is staged, and again when its deadline passes before the end.
 
     *on_progress* is called on the event loop, up to about twice a second; it must not block. *on_input* hears the scheme and
-    the size of each input that was opened, in a thread.
+    the size of each input that was opened, in a thread. *check_success* raises AttemptFailed where nobody would take what is
+    to be reported: it is asked before anything is visible.
     """
 
     def __init__(
@@ -86,11 +87,13 @@ class Attempt:
         ask_to_publish: Callable[[], Awaitable[Permission]],
         on_progress: Callable[[Snapshot], None],
         on_input: Callable[[str, int], None],
+        check_success: Callable[[Succeeded], None],
         log: FilteringBoundLogger,
     ) -> None:
         self._assignment = assignment
         self._threads = threads
         self._ask_to_publish = ask_to_publish
+        self._check_success = check_success
         self._log = log
         self._order = StopOrder()
         self._stopped = asyncio.Event()
@@ -150,22 +153,25 @@ class Attempt:
         await work.fetch()
         await work.probe()
         plan = await work.plan()
-        artifacts: tuple[Artifact, ...] = ()
         if plan.artifacts:
-            artifacts = await self._bring_out(plan)
-        else:
-            await work.run(plan)
-            work.raise_if_stopped()
-            work.finish()
-        return Succeeded(
-            usage=work.usage,
-            artifacts=artifacts,
-            inputs=dict(work.inputs),
-            measurements=work.findings.measurements,
-            detections=work.findings.detections,
-        )
+            return await self._bring_out(plan)
+        await work.run(plan)
+        work.raise_if_stopped()
+        succeeded = self._success(())
+        work.finish()
+        return succeeded
 
-    async def _bring_out(self, plan: Plan) -> tuple[Artifact, ...]:
+    def _success(self, artifacts: tuple[Artifact, ...]) -> Succeeded:
+        """What is going to be reported. Raises AttemptFailed where it cannot be: nothing is visible yet."""
+        work = self._work
+        succeeded = Succeeded(
+            usage=work.usage, artifacts=artifacts, inputs=dict(work.inputs),
+            measurements=work.findings.measurements, detections=work.findings.detections,
+        )  # fmt: skip
+        self._check_success(succeeded)
+        return succeeded
+
+    async def _bring_out(self, plan: Plan) -> Succeeded:
         work, output = self._work, self._assignment.spec.output
         assert work.staging is not None  # noqa: S101 - made by run()
         publisher = Publisher(
@@ -179,8 +185,9 @@ class Attempt:
         await work.run(plan)
         infos = await work.verify(plan)
         prepared = await work.prepare(plan, infos, publisher)
+        succeeded = self._success(tuple(_artifact(each, publisher) for each in prepared))
         await self._publish(prepared, publisher)
-        return tuple(_artifact(each, publisher) for each in prepared)
+        return succeeded
 
     async def _publish(self, prepared: list[Prepared], publisher: Publisher) -> None:
         staging = self._work.staging

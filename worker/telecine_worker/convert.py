@@ -8,7 +8,7 @@ from fractions import Fraction
 from google.protobuf import duration_pb2
 
 from telecine.v1 import job_pb2, lease_service_pb2, media_pb2
-from telecine_worker.failure import Failure, FailureKind
+from telecine_worker.failure import AttemptFailed, Failure, FailureKind, permanent
 from telecine_worker.ffmpeg.findings import Detection, DetectionKind
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, SubtitleStream, VideoStream
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
@@ -38,9 +38,13 @@ _DETECTIONS = {
     DetectionKind.SILENCE: job_pb2.Detection.KIND_SILENCE,
 }
 
+# A scheduler takes a message of 4 MiB, and a Hello has leases, too.
+MOST_OUTCOME_BYTES = 2 << 20
 # What fields can hold. Sizes and counts in a file are whatever somebody wrote into it.
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
+# Of an outcome besides its result: lease and usage.
+_REST_BYTES = 1024
 # Of what a file says about itself in words.
 _LONGEST_WORD = 64
 
@@ -68,6 +72,21 @@ def outcome(lease: lease_service_pb2.LeaseRef, ended: Ended) -> lease_service_pb
         case Abandoned():
             return None
     return message
+
+
+def check_size(ended: Succeeded) -> None:
+    """Raise AttemptFailed where no scheduler would take the outcome."""
+    size = result(ended).ByteSize()
+    if size > MOST_OUTCOME_BYTES - _REST_BYTES:
+        raise too_large("OUTPUT_TOO_LARGE" if ended.artifacts else "INPUT_OVER_LIMIT", size)
+
+
+def too_large(reason: str, size: int) -> AttemptFailed:
+    """For an outcome of *size* bytes."""
+    text = (
+        f"what is to be said about the result has {size} bytes, of which {MOST_OUTCOME_BYTES} are allowed; fewer files"
+    )
+    return permanent(reason, f"{text}, or shorter paths, would be right")
 
 
 def failure(value: Failure) -> job_pb2.Failure:

@@ -24,7 +24,7 @@ class Failure:
 
     *reason* is UPPER_SNAKE_CASE and stable. *message* is one sentence for a person. *log_tail* is FFmpeg's own log,
     cleaned of addresses and paths. *exit_code* is FFmpeg's; a negative number is the signal that ended it; None when no
-    process ran.
+    process ran. *of_input*: no sign that anything is wrong with the worker, though others with this reason are.
     """
 
     kind: FailureKind
@@ -32,6 +32,7 @@ class Failure:
     message: str
     log_tail: str = ""
     exit_code: int | None = None
+    of_input: bool = False
 
 
 def internal_error(error: BaseException) -> Failure:
@@ -44,11 +45,20 @@ class AttemptFailed(Exception):
     """The attempt cannot succeed; *failure* says why."""
 
     def __init__(
-        self, kind: FailureKind, reason: str, message: str, *, log_tail: str = "", exit_code: int | None = None
+        self,
+        kind: FailureKind,
+        reason: str,
+        message: str,
+        *,
+        log_tail: str = "",
+        exit_code: int | None = None,
+        of_input: bool = False,
     ) -> None:
         super().__init__(f"{reason}: {message}")
         tail = log_tail.encode()[-LOG_TAIL_BYTES:].decode(errors="ignore")
-        self.failure = Failure(kind=kind, reason=reason, message=message, log_tail=tail, exit_code=exit_code)
+        self.failure = Failure(
+            kind=kind, reason=reason, message=message, log_tail=tail, exit_code=exit_code, of_input=of_input
+        )
 
 
 def permanent(reason: str, message: str) -> AttemptFailed:
@@ -56,6 +66,6 @@ def permanent(reason: str, message: str) -> AttemptFailed:
     return AttemptFailed(FailureKind.PERMANENT, reason, message)
 
 
-def retryable(reason: str, message: str) -> AttemptFailed:
+def retryable(reason: str, message: str, *, of_input: bool = False) -> AttemptFailed:
     """A failure that may be gone next time."""
-    return AttemptFailed(FailureKind.RETRYABLE, reason, message)
+    return AttemptFailed(FailureKind.RETRYABLE, reason, message, of_input=of_input)

@@ -1,9 +1,10 @@
-"""Whether this worker can work: its folder takes files and has room, and its programs are there."""
+"""Whether this worker can work: its folder takes files and has room, its programs are there, and can be started."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from telecine_worker.ffmpeg.process import Command, spawn
 from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.storage.threads import Threads
 
@@ -18,8 +20,11 @@ log = structlog.get_logger(__name__)
 
 PERIOD = timedelta(seconds=5)
 ANSWER_SECONDS = 10.0
+# The smaller of the two.
 LEAST_FREE_BYTES = 256 << 20
+LEAST_FREE_SHARE = 0.05
 _TRIAL_BYTES = 4096
+_TRIAL_SECONDS = 30
 
 
 def ailment_of(work_dir: Path, toolchain: Toolchain) -> str | None:
@@ -34,20 +39,40 @@ def ailment_of(work_dir: Path, toolchain: Toolchain) -> str | None:
     except OSError as error:
         return f"{work_dir} takes no files: {error.strerror}"
     free = room.f_bavail * room.f_frsize
-    if free < LEAST_FREE_BYTES:
-        return f"{work_dir} has {free >> 20} MiB left; at least {LEAST_FREE_BYTES >> 20} MiB are needed"
+    least = min(LEAST_FREE_BYTES, int(room.f_blocks * room.f_frsize * LEAST_FREE_SHARE))
+    if free < least:
+        return f"{work_dir} has {free >> 20} MiB left; at least {least >> 20} MiB are needed"
+    return None
+
+
+def broken_program(toolchain: Toolchain) -> str | None:
+    """What happens when the programs are started as an attempt starts them, in words; None: they answer. Blocks, for a thread.
+
+    Costs too much to be asked every few seconds.
+    """
+    for program in (toolchain.ffmpeg, toolchain.ffprobe):
+        with spawn(Command(argv=(str(program), "-version"), marker="trial")) as child:
+            try:
+                _, said = child.communicate(timeout=_TRIAL_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                return f"{program} does not say its version within {_TRIAL_SECONDS} s"
+        if child.returncode != 0:
+            last = said.decode(errors="replace").strip().rpartition("\n")[2][:300]
+            return f"{program} does not say its version: exit code {child.returncode}, {last or 'no words'}"
     return None
 
 
 class Health:
     """Looks again and again; *on_change* hears the ailment, or None, whenever it has changed. While it *hangs*, a thread
-    does, too, which nothing can end.
+    does, too, which nothing can end: *hanging* says so in words.
     """
 
     def __init__(
-        self, look: Callable[[], str | None], threads: Threads, on_change: Callable[[str | None], None]
+        self, look: Callable[[], str | None], threads: Threads, on_change: Callable[[str | None], None], hanging: str
     ) -> None:
         self._look = look
+        self._hanging = hanging
         self._threads = threads
         self._on_change = on_change
         self._looking: asyncio.Task[str | None] | None = None
@@ -56,12 +81,15 @@ class Health:
 
     async def step(self) -> None:
         """Look once. A file system that does not answer is an ailment, too; its answer is waited for the next time."""
-        self._looking = self._looking or asyncio.create_task(self._threads.run(self._look), name="health")
-        done, _ = await asyncio.wait({self._looking}, timeout=ANSWER_SECONDS)
+        looking = self._looking or asyncio.create_task(self._threads.run(self._look), name="health")
+        self._looking = looking
+        done, _ = await asyncio.wait({looking}, timeout=ANSWER_SECONDS)
         self.hangs = not done
-        ailment: str | None = "the file system of the work dir does not answer"
+        ailment: str | None = self._hanging
         if done:
-            ailment, self._looking = self._looking.result(), None
+            ailment = looking.result()
+            # Another one may have looked meanwhile.
+            self._looking = None if self._looking is looking else self._looking
         if ailment != self.ailment:
             self.ailment = ailment
             if ailment:

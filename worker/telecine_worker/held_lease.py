@@ -49,6 +49,8 @@ class HeldLease:
     _told: Snapshot | None = field(default=None, init=False)
     _began_at: float = field(default_factory=time.monotonic, init=False)
     _renewed_at: float = field(default_factory=time.monotonic, init=False)
+    # When the oldest renewal was sent that is not answered.
+    _asked_at: float | None = field(default=None, init=False)
 
     def note(self, snapshot: Snapshot) -> None:
         """How far the attempt is now."""
@@ -73,6 +75,8 @@ class HeldLease:
         """A renewal with the newest progress."""
         self._sequence += 1
         self._renewed_at = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = self._renewed_at
         message = pb.Renewal(lease=self.key.ref, sequence=self._sequence)
         if self._snapshot is not None and self._snapshot != self._told:
             self._told = self._snapshot
@@ -83,6 +87,23 @@ class HeldLease:
                 log.exception("progress cannot be told", job_id=self.key.job_id)
         return message
 
+    def hear(self) -> None:
+        """A renewal was answered, whatever the answer."""
+        self._asked_at = None
+
+    @property
+    def unanswered_seconds(self) -> float:
+        """For how long a renewal has waited for its answer."""
+        return 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
+
     def tell_again(self) -> None:
         """What was said on a stream that broke may not have arrived."""
         self._told = None
+
+    def begin_stream(self) -> None:
+        """A stream is open: what was asked on an older one is not answered any more, and what was said since its Hello was
+        not sent.
+        """
+        self._asked_at = None
+        self.tell_again()
+        self.question.begin_stream()

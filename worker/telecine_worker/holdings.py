@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Set
 from datetime import timedelta
 
 import structlog
 
 from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker import convert
-from telecine_worker.failure import Failure, FailureKind, internal_error
+from telecine_worker.condition import Condition
+from telecine_worker.failure import internal_error
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.grant import AttemptFactory, Send, hold, is_understood
 from telecine_worker.held_lease import HeldLease
@@ -19,11 +19,13 @@ from telecine_worker.journal import Journal
 from telecine_worker.lease_key import LeaseKey
 from telecine_worker.metrics import WorkerMetrics
 from telecine_worker.outcome import Failed, StopReason, returned_if_interrupted
+from telecine_worker.unconfirmed import Unconfirmed
 
 log = structlog.get_logger(__name__)
 
-RESEND_OUTCOME_SECONDS = 5.0
 AT_ONCE = timedelta()
+# In a Hello.
+MOST_HELD = 4096
 
 
 class Holdings:
@@ -41,6 +43,7 @@ class Holdings:
         offered: Set[str],
         attempts: AttemptFactory,
         journal: Journal,
+        condition: Condition,
         metrics: WorkerMetrics,
         send: Send,
     ) -> None:
@@ -48,14 +51,15 @@ class Holdings:
         self._offered = offered
         self._attempts = attempts
         self._journal = journal
+        self.unconfirmed = Unconfirmed(journal)
+        self._condition = condition
+        condition.listen(self.feel)
         self._metrics = metrics
         self._send = send
         self._leases: dict[tuple[str, str], HeldLease] = {}
         self._lost: set[HeldLease] = set()
         self._runs = asyncio.TaskGroup()
         self._received = 0
-        self._resent_at = 0.0
-        self._in_hello: set[LeaseKey] = set()
         self._changed = asyncio.Event()
         self._stopping = False
         self._told_to_drain = False
@@ -79,15 +83,18 @@ class Holdings:
     # How a stream begins.
 
     def begin_stream(self) -> tuple[list[pb.Renewal], list[pb.Outcome]]:
-        """Everything held and everything unconfirmed, for a Hello; grants are counted anew from here."""
+        """Everything held and everything unconfirmed, for a Hello; grants are counted anew from here.
+
+        The lease of an outcome that has no room in the Hello is still held.
+        """
         self._received = 0
         self._told_to_drain = False
-        self._resent_at = time.monotonic()
-        unconfirmed = list(self._journal.unconfirmed)
-        self._in_hello = {LeaseKey.of(outcome.lease) for outcome in unconfirmed}
         for lease in self._leases.values():
             lease.tell_again()
-        return [lease.renewal() for lease in self._leases.values()], unconfirmed
+        outcomes = self.unconfirmed.begin_stream()
+        room = max(0, MOST_HELD - len(self._leases))
+        later = [pb.Renewal(lease=each.lease) for each in self.unconfirmed.left_out()[:room]]
+        return [*(lease.renewal() for lease in self._leases.values()), *later], outcomes
 
     def resume(self, welcome: pb.Welcome) -> None:
         """The stream is open: take its verdicts, and say what has come up since the Hello."""
@@ -96,23 +103,11 @@ class Holdings:
         for result in welcome.renew_results:
             self.rule(result)
         self.send_credit()
-        new = [o for o in self._journal.unconfirmed if LeaseKey.of(o.lease) not in self._in_hello]
+        new = self.unconfirmed.rest()
         if new:
             self._send(outcomes=new)
         for lease in self._leases.values():
-            lease.question.begin_stream()
-
-    async def replace_refused(self, outcomes: Sequence[pb.Outcome]) -> None:
-        """A Hello with these outcomes was refused. Each becomes a failure of its own job, so that the worker is not
-        kept out for ever, and is dropped where it is that already.
-        """
-        for outcome in outcomes:
-            key = LeaseKey.of(outcome.lease)
-            log.error("outcome was refused", tenant=key.tenant, job_id=key.job_id, token=key.token)
-            self._journal.set_aside(key)
-            replacement = convert.outcome(key.ref, Failed(usage=Usage(), failure=_REFUSED))
-            if replacement is not None and replacement != outcome:
-                await self._journal.add(replacement)
+            lease.begin_stream()
 
     def send_credit(self) -> None:
         """Say how much may be granted: what came on this stream and what is free."""
@@ -166,6 +161,7 @@ class Holdings:
         held = self._held(result.lease)
         if held is None:
             return
+        held.hear()
         if result.verdict == pb.RenewResult.VERDICT_STALE:
             self._lose(held)
         elif result.verdict == pb.RenewResult.VERDICT_CANCEL:
@@ -188,9 +184,13 @@ class Holdings:
 
     def acknowledge(self, ack: pb.OutcomeAck) -> None:
         """An outcome was recorded, or does not count any more."""
+        key = LeaseKey.of(ack.lease)
         if ack.ack not in {pb.OutcomeAck.ACK_TRY_AGAIN, pb.OutcomeAck.ACK_UNSPECIFIED}:
-            self._journal.remove(LeaseKey.of(ack.lease))
+            self._journal.remove(key)
             self._changed.set()
+        following = self.unconfirmed.hear(key)
+        if following:
+            self._send(outcomes=following)
 
     def be_drained(self) -> None:
         """The scheduler of this stream wants no more work taken from it."""
@@ -219,11 +219,15 @@ class Holdings:
         due = [lease.renewal() for lease in self._leases.values() if lease.is_due(renew_every_seconds)]
         if due:
             self._send(renewals=due)
-        now = time.monotonic()
-        if now - self._resent_at >= RESEND_OUTCOME_SECONDS and self._journal.unconfirmed:
-            self._resent_at = now
-            self._send(outcomes=self._journal.unconfirmed)
+        again = self.unconfirmed.due()
+        if again:
+            self._send(outcomes=again)
         self._metrics.show(busy=self.busy, speeds=[lease.speed_now for lease in self._leases.values()])
+
+    @property
+    def unanswered_seconds(self) -> float:
+        """For how long a renewal of this stream has waited for its answer."""
+        return max((lease.unanswered_seconds for lease in self._leases.values()), default=0.0)
 
     # How attempts end.
 
@@ -249,6 +253,7 @@ class Holdings:
             ended = await lease.attempt.run()
             if self._stopping:
                 ended = returned_if_interrupted(ended)
+            ended = await self._condition.judge(lease.key.job, ended)
             outcome = convert.outcome(lease.key.ref, ended)
         except Exception as error:  # noqa: BLE001 - the supervisor: one attempt must not end the others
             named.exception("attempt met a defect")
@@ -289,10 +294,3 @@ class Holdings:
                     await self._changed.wait()
         except TimeoutError:
             return
-
-
-_REFUSED = Failure(
-    kind=FailureKind.UNKNOWN,
-    reason="INTERNAL_ERROR",
-    message="a defect of the worker: no scheduler took its outcome; the worker's log and journal have the details",
-)

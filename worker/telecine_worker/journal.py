@@ -16,6 +16,11 @@ from telecine_worker.work_dir import write_durably
 
 log = structlog.get_logger(__name__)
 
+# A disk that has not written an outcome by then counts as one that refuses it.
+WRITE_SECONDS = 10.0
+# How long the end of the worker waits for what is still to be written or removed.
+SETTLE_SECONDS = 1.0
+
 
 class Journal:
     """One file an outcome. Small: an outcome leaves as soon as it is acknowledged.
@@ -66,15 +71,15 @@ class Journal:
 
     async def add(self, outcome: pb.Outcome) -> None:
         """Keep *outcome*. It is unconfirmed, and may be sent, from when this returns: nothing is said that a crash
-        could unsay. Where the disk refuses, only this process keeps it.
+        could unsay. Where the disk refuses, or hangs, only this process keeps it.
         """
         key = LeaseKey.of(outcome.lease)
         self._writing[key] = False
+        writing = self._thread.submit(_write, self._path(key), outcome.SerializeToString())
         try:
-            content = outcome.SerializeToString()
-            await asyncio.get_running_loop().run_in_executor(self._thread, write_durably, self._path(key), content)
-        except OSError as error:
-            log.error("outcome could not be written to the journal", job_id=key.job_id, errno=error.errno)
+            done, _ = await asyncio.wait({asyncio.wrap_future(writing)}, timeout=WRITE_SECONDS)
+            if not done:
+                log.error("journal does not answer, the outcome is said all the same", job_id=key.job_id)
         finally:
             acknowledged = self._writing.pop(key)
         if acknowledged:
@@ -94,12 +99,28 @@ class Journal:
         if self._outcomes.pop(key, None) is not None:
             self._thread.submit(_set_aside, self._path(key))
 
+    async def settle(self) -> bool:
+        """Whether all is written and removed; where it is not, within SETTLE_SECONDS, a thread hangs that nothing can end."""
+        done, _ = await asyncio.wait({asyncio.wrap_future(self._thread.submit(_nothing))}, timeout=SETTLE_SECONDS)
+        return bool(done)
+
     def close(self) -> None:
         """Write no more; what is being written or removed is finished, but not waited for."""
         self._thread.shutdown(wait=False)
 
     def _path(self, key: LeaseKey) -> Path:
         return self._folder / f"{key.tenant}~{key.job_id}~{key.token}.outcome"
+
+
+def _nothing() -> None:
+    return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_durably(path, content)
+    except OSError as error:
+        log.error("outcome could not be written to the journal", path=path.name, errno=error.errno)
 
 
 def _remove(path: Path) -> None:

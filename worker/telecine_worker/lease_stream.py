@@ -23,7 +23,9 @@ from telecine_worker.reconnection import LONGEST_PAUSE_SECONDS, Reconnection
 log = structlog.get_logger(__name__)
 
 PROTOCOL_VERSION = 1
-WELCOME_SECONDS = 10.0
+# At most, and no more than half of the leases' time: so long a scheduler may leave a Hello or a renewal unanswered. It hangs
+# then, or is stopped, which shows sooner so than by pings.
+ANSWER_SECONDS = 10.0
 TICK_SECONDS = 1.0
 # From our Bye to where a scheduler that does not close is left all the same.
 CLOSE_SECONDS = 2.0
@@ -33,6 +35,8 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.enable_retries", 0),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # Or the transport's own limit for an answer to a ping, a minute, is the one that counts.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
@@ -71,13 +75,20 @@ class LeaseStream:
         self._introduction = introduction
         self._addresses = itertools.cycle(random.sample(list(schedulers), len(schedulers)))
         self._metrics = metrics
-        self._reconnection = Reconnection()
+        self._reconnection = Reconnection(schedulers)
         self._epoch = 0
         self._open: OpenStream | None = None
         self._renew_every_seconds = 10.0
+        self._lease_seconds = 0.0
         self._finished = False
         self._parted = asyncio.Event()
         self.connected = asyncio.Event()
+        self.refused = asyncio.Event()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no scheduler will ever take this worker, in words, once *refused* is set."""
+        return self._reconnection.refusal
 
     def send(self, **fields: object) -> None:
         """Put fields of StreamLeasesRequest into the next message; dropped while there is no stream (see class)."""
@@ -85,15 +96,17 @@ class LeaseStream:
             self._open.outbox.add(**fields)
 
     async def run(self, holdings: Holdings) -> None:
-        """Connect, and again, until finished or cancelled. Raises Refused."""
+        """Connect, and again, until finished or cancelled."""
         while not self._finished:
-            wait = 0.0
+            wait, address = 0.0, next(self._addresses)
             try:
-                await self._converse(next(self._addresses), holdings)
+                await self._converse(address, holdings)
             except grpc.aio.AioRpcError as error:
-                wait = self._reconnection.consider(error)
+                wait = self._reconnection.consider(error, address)
+                if self.refusal:
+                    self.refused.set()
             except TimeoutError:
-                log.warning("scheduler did not answer the hello", seconds=WELCOME_SECONDS)
+                log.warning("scheduler did not answer the hello", seconds=self._answer_seconds)
             except Exception:
                 # The supervisor: attempts go on whatever a stream meets.
                 log.exception("stream met a defect")
@@ -106,17 +119,26 @@ class LeaseStream:
         """Renew and report for ever, once a second."""
         while True:
             holdings.tick(self._renew_every_seconds)
+            if self._open and holdings.unanswered_seconds > self._answer_seconds:
+                log.warning("scheduler does not answer renewals", seconds=self._answer_seconds)
+                self._open.patience.reschedule(asyncio.get_running_loop().time())
+                self._open = None
             await asyncio.sleep(TICK_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
+
+    @property
+    def _answer_seconds(self) -> float:
+        return min(ANSWER_SECONDS, self._lease_seconds / 2) if self._lease_seconds else ANSWER_SECONDS
 
     async def _converse(self, address: Address, holdings: Holdings) -> None:
         """One stream, from its Hello to its end."""
+        await holdings.unconfirmed.replace_large()
         async with grpc.aio.insecure_channel(str(address), options=OPTIONS) as channel:
             hello = self._hello(holdings)
             outbox = Outbox(hello)
             call = lease_service_pb2_grpc.LeaseServiceStub(channel).StreamLeases(outbox.messages())
             try:
                 responses = aiter(call)
-                welcome = await _welcome(responses, hello, holdings)
+                welcome = await self._welcome(responses, hello, holdings)
                 if welcome is not None:
                     log.info("scheduler connected", address=str(address), scheduler=welcome.scheduler_id)
                     await self._talk(outbox, welcome, responses, holdings)
@@ -136,19 +158,38 @@ class LeaseStream:
             held_leases=held, unconfirmed_outcomes=unconfirmed,
         )  # fmt: skip
 
+    async def _welcome(self, responses: Responses, hello: pb.Hello, holdings: Holdings) -> pb.Welcome | None:
+        """The answer to the Hello; None where there was none, and the next Hello may fare better."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return (await anext(responses)).welcome
+        except StopAsyncIteration:
+            return None
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT or not hello.unconfirmed_outcomes:
+                raise
+            log.error("hello was refused", details=error.details())
+            await holdings.unconfirmed.refuse(hello.unconfirmed_outcomes)
+            return None
+
     async def _talk(self, outbox: Outbox, welcome: pb.Welcome, responses: Responses, holdings: Holdings) -> None:
         """From the Welcome to the end of the stream."""
         try:
             async with asyncio.timeout(None) as patience:
                 self._open = OpenStream(outbox=outbox, patience=patience)
                 self._reconnection.succeed()
+                self._lease_seconds = welcome.lease_ttl.ToTimedelta().total_seconds()
                 self._renew_every_seconds = welcome.renew_interval.ToTimedelta().total_seconds()
                 holdings.resume(welcome)
                 self.connected.set()
                 self._metrics.connected.set(1)
                 await self._listen(responses, holdings)
         except TimeoutError:
-            log.info("scheduler did not close after bye", seconds=CLOSE_SECONDS)
+            log.info("stream left open by the scheduler")
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT or not holdings.unconfirmed.accuse():
+                raise
+            log.error("stream was refused, perhaps for an outcome", details=error.details())
         finally:
             self._open = None
             self._reconnection.lose()
@@ -190,18 +231,3 @@ class LeaseStream:
             stream.outbox.close()
             stream.patience.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
             self._open = None
-
-
-async def _welcome(responses: Responses, hello: pb.Hello, holdings: Holdings) -> pb.Welcome | None:
-    """The answer to the Hello; None where there was none, and the next Hello may fare better."""
-    try:
-        async with asyncio.timeout(WELCOME_SECONDS):
-            return (await anext(responses)).welcome
-    except StopAsyncIteration:
-        return None
-    except grpc.aio.AioRpcError as error:
-        if error.code() is not grpc.StatusCode.INVALID_ARGUMENT or not hello.unconfirmed_outcomes:
-            raise
-        log.error("hello was refused", details=error.details())
-        await holdings.replace_refused(hello.unconfirmed_outcomes)
-        return None

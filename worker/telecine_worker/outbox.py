@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from telecine.v1 import lease_service_pb2 as pb
+
+# A scheduler refuses messages that are much larger.
+MOST_ENTRIES = 1000
+MOST_BYTES = 1 << 20
+_REPEATED = ("accepts", "renewals", "publish_requests", "outcomes")
 
 
 class Outbox:
@@ -34,7 +39,30 @@ class Outbox:
             await self._filled.wait()
             self._filled.clear()
             message, self._next = self._next, pb.StreamLeasesRequest()
-            if message.ByteSize():
-                yield message
+            for piece in pieces(message):
+                yield piece
             if self._closed and not self._next.ByteSize():
                 return
+
+
+def pieces(message: pb.StreamLeasesRequest) -> Iterator[pb.StreamLeasesRequest]:
+    """*message* as it is, or as several where it has grown too large; nothing where it is empty. A bye is in the last."""
+    size = message.ByteSize()
+    if size <= MOST_BYTES and sum(len(getattr(message, field)) for field in _REPEATED) <= MOST_ENTRIES:
+        if size:
+            yield message
+        return
+    piece, count, room = pb.StreamLeasesRequest(), 0, MOST_BYTES
+    if message.HasField("credit"):
+        piece.credit.CopyFrom(message.credit)
+    for field in _REPEATED:
+        for entry in getattr(message, field):
+            room -= entry.ByteSize()
+            if count and (count == MOST_ENTRIES or room < 0):
+                yield piece
+                piece, count, room = pb.StreamLeasesRequest(), 0, MOST_BYTES - entry.ByteSize()
+            getattr(piece, field).append(entry)
+            count += 1
+    if message.HasField("bye"):
+        piece.bye.CopyFrom(message.bye)
+    yield piece

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+from collections.abc import Collection
 
 import grpc
 import structlog
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
+from telecine_process.addresses import Address
 
 log = structlog.get_logger(__name__)
 
@@ -22,14 +25,16 @@ LONGEST_PAUSE_SECONDS = 10.0
 VIOLATION_SECONDS = 60.0
 
 
-class Refused(Exception):
-    """A scheduler will never take this worker as it is; connecting again would not help."""
-
-
 class Reconnection:
-    """Counts what fails between two streams."""
+    """Counts what fails between two streams. *refusal* is set, in words, once no scheduler of *addresses* takes this worker as
+    it is: connecting again would not help.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: Collection[Address]) -> None:
+        self._addresses = frozenset(addresses)
+        # Those that have refused since the last Welcome: while schedulers are replaced, some are older or newer than others.
+        self._refusing: set[Address] = set()
+        self.refusal: str | None = None
         self._broke_at = time.monotonic()
         self._failures = 0
         self._violated_at = float("-inf")
@@ -37,6 +42,7 @@ class Reconnection:
     def succeed(self) -> None:
         """A scheduler has welcomed us."""
         self._failures = 0
+        self._refusing.clear()
 
     def lose(self) -> None:
         """A stream that was welcome has ended."""
@@ -51,11 +57,13 @@ class Reconnection:
         longest = OFTEN_PAUSE_SECONDS if often else min(LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(self._failures, 8))
         return random.uniform(0.0, longest)  # noqa: S311 - no secret
 
-    def consider(self, error: grpc.aio.AioRpcError) -> float:
-        """What a stream's end with an error asks for: seconds to wait at least. Raises Refused."""
+    def consider(self, error: grpc.aio.AioRpcError, address: Address) -> float:
+        """What the end with an error of a stream to *address* asks for: seconds to wait at least."""
         reason, wait = _details(error)
         if reason == "UNSUPPORTED_PROTOCOL":
-            raise Refused(error.details() or reason)
+            self._refusing.add(address)
+            if self._refusing == self._addresses:
+                self.refusal = error.details() or reason
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             log.info("scheduler unavailable", details=error.details())
         else:

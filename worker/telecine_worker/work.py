@@ -128,7 +128,8 @@ class Work:
     async def _verify_files(self, plan: Plan) -> list[MediaInfo | None]:
         infos: list[MediaInfo | None] = []
         for expected in plan.artifacts:
-            with self._staging.reading(expected.file_name, expected.path) as fd:
+            fd = await self._threads.run(self._staging.open_file, expected.file_name, expected.path)
+            with os.fdopen(fd):
                 verified = await verify(
                     self._around,
                     fd,

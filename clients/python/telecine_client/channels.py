@@ -11,6 +11,8 @@ OPTIONS = (
     # A peer that is gone without a word is noticed within 15 s.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # Or the transport's own limit for an answer to a ping, a minute, is the one that counts.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # Calls are repeated here, not by the transport, which does not know RetryInfo and stops after five attempts.

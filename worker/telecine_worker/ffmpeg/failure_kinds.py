@@ -66,7 +66,6 @@ is the input's, too.
 SIGNATURES: tuple[Signature, ...] = tuple(
     Signature(re.compile(pattern), verdict)
     for pattern, verdict in (
-        (r"^telecine-launcher: ", LAUNCH_FAILED),
         (
             r"not on whitelist|not in allowed_(segment_)?extensions|Unsafe file name"
             r"|Not detecting m3u8/hls with non standard extension",
@@ -120,7 +119,6 @@ SIGNATURES: tuple[Signature, ...] = tuple(
 
 # (-AVERROR) modulo 256, FFmpeg 7 and newer; 69 is the decode error rate, in all versions.
 CODES: dict[int, Verdict] = {
-    launcher.EXIT_CODE: LAUNCH_FAILED,
     69: TRUNCATED,
     134: NO_SPACE,
     183: INVALID,
@@ -143,17 +141,22 @@ _LEVEL = re.compile(r"^(\[[^\]]*\] )*(\[(error|fatal)\] )")
 _TAGS = re.compile(r"^(\[[^\]]*\] )+")
 _LIST = re.compile(r"(not on whitelist) '.*")
 # Below a warning FFmpeg repeats what a file says of itself: a title may read as a failure. Such texts go on in lines without a
-# level, which are indented; the launcher and the libraries of encoders write without a level, too.
+# level, which are indented; the libraries of encoders write without a level, too.
 _CHATTER = re.compile(r"^\s|^(?:\[(?!(?:panic|fatal|error|warning)\])[^\]]*\] )*\[(?:info|verbose|debug|trace)\]")
 
 
 def verdict_of(code: int, lines: Sequence[str]) -> tuple[Verdict, str]:
-    """What an end means that was not asked for, and the line that says so; the last error when no line is known."""
+    """What an end means that was not asked for, and the line that says so; the last error when no line is known.
+
+    The launcher is believed only where nothing but itself has spoken: texts of a media file reach the log, too.
+    """
     if code < 0 or code - 128 in _FATAL_SIGNALS:
         number = -code if code < 0 else code - 128
         return SIGNALS.get(number, CRASHED), _signal_name(number)
     if code == _ASKED_TO_STOP and not any(_NOT_PERMITTED.search(line) and _LEVEL.match(line) for line in lines):
         return INTERRUPTED, ""
+    if code == launcher.EXIT_CODE and len(lines) == 1 and lines[0].startswith(launcher.WORDS):
+        return LAUNCH_FAILED, lines[0]
     heard = [line for line in lines if not _CHATTER.match(line)]
     for signature in SIGNATURES:
         for line in heard:

@@ -35,7 +35,8 @@ LAST_READS = 256
 class Command:
     """What to run. *argv[0]* is an absolute path; *pass_fds* keep their numbers in the child.
 
-    *marker* goes into the environment, so that the processes of an attempt can be found in /proc. *names* maps paths of
+    *marker* goes into the environment, so that the processes of an attempt can be found in /proc. *cwd* need not answer:
+    only the child waits for it. *names* maps paths of
     ours to what the log shows instead. *on_line* hears every line of the log; it is bounded, this is not.
     """
 
@@ -226,17 +227,19 @@ def peak_memory_bytes(pid: int) -> int:
 
 
 def spawn(command: Command) -> subprocess.Popen[bytes]:
-    """Start *command* behind the launcher. From the event loop's thread only: the child dies with the thread that
-    starts it.
+    """Start *command* behind the launcher. From a thread only that lasts, as the event loop's: the child dies with it.
+
+    Until the child has become another program, all threads of this process wait for it. So that is Python, which answers,
+    and neither *command*'s folder nor its program, whose file systems may not.
     """
-    launch = [sys.executable, "-I", "-S", str(Path(launcher.__file__).resolve()), str(os.getpid())]
+    launch = [sys.executable, "-I", "-S", str(Path(launcher.__file__).resolve()), str(os.getpid()), command.cwd]
     return subprocess.Popen(
         [*launch, *command.argv],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
-        cwd=command.cwd,
+        cwd="/",
         env=environment(command.marker),
         pass_fds=tuple(command.pass_fds),
         start_new_session=True,

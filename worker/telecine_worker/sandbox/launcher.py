@@ -1,10 +1,12 @@
-"""Become another program that cannot outlive the worker: launcher.py WORKER_PID PROGRAM [ARGUMENT ...]
+"""Become another program that cannot outlive the worker: launcher.py WORKER_PID FOLDER PROGRAM [ARGUMENT ...]
 
 Runs as ``python -I -S launcher.py``, by path, with the standard library only, and replaces itself by PROGRAM, so that
 no process of Python stays behind. Before that it
  - asks the kernel for SIGKILL when the thread that started it ends (prctl PR_SET_PDEATHSIG survives execve);
  - looks whether its parent is still WORKER_PID, because a worker that died before the line above leaves no signal
    behind;
+ - goes to FOLDER: here, because a worker that did so while it starts this process would hang in a file system that
+   does, with all its threads;
  - turns core dumps off, bounds open files, and lowers its priority, so that the worker's renewals run before any
    encoder.
 
@@ -20,6 +22,7 @@ import signal
 import sys
 
 EXIT_CODE = 125
+WORDS = "telecine-launcher: "
 PR_SET_PDEATHSIG = 1
 OPEN_FILES = 256
 NICENESS = 10
@@ -27,7 +30,7 @@ NICENESS = 10
 
 def fail(text: str) -> int:
     """Say why PROGRAM was not started."""
-    sys.stderr.write(f"telecine-launcher: {text}\n")
+    sys.stderr.write(f"{WORDS}{text}\n")
     return EXIT_CODE
 
 
@@ -42,7 +45,7 @@ def confine() -> None:
 
 def main(arguments: list[str]) -> int:
     """Returns only when PROGRAM could not be started."""
-    worker_pid, program, *rest = arguments
+    worker_pid, folder, program, *rest = arguments
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         return fail(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")
@@ -53,6 +56,10 @@ def main(arguments: list[str]) -> int:
     for number in signal.valid_signals():
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        return fail(f"{folder}: {error.strerror}")
     try:
         os.execv(program, [program, *rest])  # noqa: S606 - this is what the module is for
     except OSError as error:

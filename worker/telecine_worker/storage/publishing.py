@@ -9,10 +9,10 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from telecine_worker.failure import AttemptFailed, permanent, retryable
+from telecine_worker.failure import AttemptFailed, permanent
 from telecine_worker.storage import disk_errors
 from telecine_worker.storage.beneath import make_directories, open_beneath
-from telecine_worker.storage.staging import Staging
+from telecine_worker.storage.staging import Staging, lost
 
 OWNER_ATTRIBUTE = "user.telecine.job"
 _RENAME_NOREPLACE = 1
@@ -47,7 +47,8 @@ class Publisher:
         self._folder = (staging.name,) if per_attempt else ()
         self._allowed = allowed
         self._inputs = inputs
-        self._made: list[tuple[str, ...]] = []
+        # What this attempt has put where nothing was, with device and inode.
+        self._made: list[tuple[tuple[str, ...], tuple[int, int]]] = []
 
     def parts(self, path: str) -> tuple[str, ...]:
         """Where the artifact *path* goes, below the output."""
@@ -107,33 +108,46 @@ class Publisher:
         try:
             if self._replace:
                 os.rename(file_name, name, src_dir_fd=source, dst_dir_fd=directory)
-            else:
+                return
+            inode = _inode(file_name, source)
+            try:
                 rename_new(file_name, name, source, directory)
-                self._made.append(self.parts(path))
-        except FileExistsError:
-            self._take_own_place(file_name, directory, name, path)
+            except FileExistsError:
+                self._take_own_place(file_name, directory, name, path)
+            else:
+                self._made.append((self.parts(path), inode))
         except FileNotFoundError:
-            raise retryable(
-                "STAGING_LOST", f"{path}: the staged file is gone; a newer attempt of the job has removed it"
-            ) from None
+            raise lost(path) from None
 
     def _take_own_place(self, file_name: str, directory: int, name: str, path: str) -> None:
         """Something is there already. A crashed attempt of this same job does not count."""
         if self._is_foreign(self.parts(path)):
             self._take_back()
             raise _exists(path)
+        if not self._allowed():
+            raise WindowOver
         os.rename(file_name, name, src_dir_fd=self._staging.folder_fd, dst_dir_fd=directory)
 
     def _take_back(self) -> None:
-        """FAIL changes nothing: remove what this attempt has put where nothing was."""
+        """FAIL changes nothing: remove what this attempt has put where nothing was, and nobody has replaced since. Past the
+        window that is no longer for this attempt to decide: WindowOver.
+        """
         while self._made:
-            *folders, name = self._made.pop()
+            (*folders, name), inode = self._made[-1]
             with contextlib.suppress(FileNotFoundError):
                 directory = open_beneath(self._staging.output_fd, folders, os.O_RDONLY | os.O_DIRECTORY)
                 try:
-                    os.unlink(name, dir_fd=directory)
+                    self._remove(name, directory, inode)
                 finally:
                     os.close(directory)
+            self._made.pop()
+
+    def _remove(self, name: str, directory: int, inode: tuple[int, int]) -> None:
+        is_ours = _inode(name, directory) == inode
+        if not self._allowed():
+            raise WindowOver
+        if is_ours:
+            os.unlink(name, dir_fd=directory)
 
     def _input_at(self, parts: tuple[str, ...]) -> str | None:
         """The input that is at *parts*; what cannot be opened is none of them: they are open, and regular files."""
@@ -159,6 +173,11 @@ class Publisher:
             return _owner(fd) != self._staging.owner
         finally:
             os.close(fd)
+
+
+def _inode(name: str, directory: int) -> tuple[int, int]:
+    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    return found.st_dev, found.st_ino
 
 
 def rename_new(source: str, target: str, source_fd: int, target_fd: int) -> None:

@@ -36,7 +36,14 @@ class Room:
         with _LOCK:
             self.expected = 0
             others = sum(room.expected for room in _ROOMS if room.directory == self.directory)
-            free, reserve = self._found(fd)
+            size, free, reserve = self._found(fd)
+            if more > size - reserve:
+                raise retryable(
+                    "NO_SPACE",
+                    f"{self._what} never fits here: it has {more} bytes, and the work directory {size} in all, of which "
+                    f"{reserve} stay free; a worker with a larger disk would be right",
+                    of_input=True,
+                )
             if free - others - more < reserve:
                 raise retryable(
                     "NO_SPACE",
@@ -57,10 +64,11 @@ class Room:
             self.expected = 0
             _ROOMS.discard(self)
 
-    def _found(self, fd: int) -> tuple[int, int]:
-        """Bytes that are free, and that have to stay so."""
+    def _found(self, fd: int) -> tuple[int, int, int]:
+        """Bytes that there are, that are free, and that have to stay so."""
         try:
             found = os.fstatvfs(fd)
         except OSError as error:
             raise disk_errors.scratch_failure(error, self._what) from error
-        return found.f_bavail * found.f_frsize, min(RESERVE_BYTES, int(found.f_blocks * found.f_frsize * RESERVE_SHARE))
+        size = found.f_blocks * found.f_frsize
+        return size, found.f_bavail * found.f_frsize, min(RESERVE_BYTES, int(size * RESERVE_SHARE))

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from telecine_worker.failure import permanent
+from telecine_worker.failure import AttemptFailed, permanent, retryable
 from telecine_worker.storage import disk_errors
 from telecine_worker.storage.beneath import make_directories, open_beneath, open_regular
 from telecine_worker.storage.locations import STAGING_FOLDER, FileRoots, Location
@@ -44,17 +44,31 @@ class Staging:
 
     @contextlib.contextmanager
     def reading(self, file_name: str, what: str) -> Iterator[int]:
-        """A descriptor of the staged file *file_name*. Raises AttemptFailed where it is not there any more."""
-        try:
-            fd = open_regular(self.folder_fd, (file_name,))
-        except FileNotFoundError:
-            raise permanent("OUTPUT_EMPTY", f"{what} was not written") from None
-        except OSError as error:
-            raise disk_errors.write_failure(error, what) from error
+        """A descriptor of the staged file *file_name*, closed at the end. Raises as `open_file`."""
+        fd = self.open_file(file_name, what)
         try:
             yield fd
         finally:
             os.close(fd)
+
+    def open_file(self, file_name: str, what: str) -> int:
+        """A descriptor of the staged file *file_name*. Raises AttemptFailed where it is not there any more."""
+        try:
+            return open_regular(self.folder_fd, (file_name,))
+        except FileNotFoundError:
+            raise (
+                permanent("OUTPUT_EMPTY", f"{what} was not written") if self._is_in_place() else lost(what)
+            ) from None
+        except OSError as error:
+            raise disk_errors.write_failure(error, what) from error
+
+    def _is_in_place(self) -> bool:
+        """Whether the folder still is where it was made: a newer attempt removes it with all it has."""
+        try:
+            found = os.stat(f"{STAGING_FOLDER}/{self.name}", dir_fd=self.output_fd, follow_symlinks=False)
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self.folder_fd))
 
     def remove_older(self) -> None:
         """Remove what earlier attempts of the same job staged: a late rename of theirs then finds nothing.
@@ -91,6 +105,11 @@ class Staging:
             yield folder
         finally:
             os.close(folder)
+
+
+def lost(what: str) -> AttemptFailed:
+    """For a staged file that was there."""
+    return retryable("STAGING_LOST", f"{what}: the staged file is gone; a newer attempt of the job has removed it")
 
 
 def open_staging(roots: FileRoots, *, uri: str, name: str) -> Staging:
