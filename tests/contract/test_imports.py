@@ -18,7 +18,7 @@ MAY_IMPORT = {
     f"scheduler/{S}/store": {f"{S}.domain", f"{S}.store", "redis"},
     f"scheduler/{S}/service": {f"{S}.domain", f"{S}.store", f"{S}.service", f"{S}.metrics"},
     f"scheduler/{S}/rpc": {
-        f"{S}.domain", f"{S}.store.job_store", f"{S}.service", f"{S}.rpc", f"{S}.metrics", "telecine", "grpc", "google",
+        f"{S}.domain", f"{S}.store.routed_store", f"{S}.service", f"{S}.rpc", f"{S}.metrics", "telecine", "grpc", "google",
     },
     f"scheduler/{S}/metrics.py": {f"{S}.domain", f"{S}.store.job_store"},
     f"scheduler/{S}/config.py": {f"{S}.domain", f"{S}.store"} | PROCESS,

@@ -70,7 +70,7 @@ def test_an_unfit_store_is_refused(system: System) -> None:
         TELECINE_DURABILITY="quorum",
     )  # fmt: skip
 
-    assert (2, True) == (ran.returncode, "quorum is not there yet; use fsync" in ran.stderr)
+    assert (2, True) == (ran.returncode, "quorum wants 1 replicas to confirm, and 0 are connected" in ran.stderr)
 
 
 def test_a_port_that_is_taken_is_named(system: System) -> None:

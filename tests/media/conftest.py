@@ -20,6 +20,7 @@ from google.protobuf import json_format
 from support.fetching import intake
 from support.ffmpeg_under_test import toolchain_under_test
 from telecine.v1 import media_pb2
+from telecine_worker import convert
 from telecine_worker.attempt import Assignment, Attempt, Permission
 from telecine_worker.ffmpeg.progress import Snapshot
 from telecine_worker.ffmpeg.toolchain import Toolchain
@@ -173,6 +174,7 @@ class Studio:
             ask_to_publish=ask_to_publish,
             on_progress=self.snapshots.append,
             on_input=lambda scheme, size_bytes: self.opened.append((scheme, size_bytes)),
+            check_success=convert.check_size,
             log=structlog.get_logger(),
         )
 

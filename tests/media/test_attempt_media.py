@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from media.conftest import always
+from telecine_worker import convert
 from telecine_worker.attempt import Attempt, Permission
 from telecine_worker.failure import FailureKind
 from telecine_worker.ffmpeg.progress import Phase
@@ -248,6 +249,15 @@ async def test_if_exists_fail_keeps_what_is_there(studio, clips):
     (studio.output / "o.mp4").unlink()
     await studio.succeed(QUICK, {"main": film}, output=output)
     await studio.succeed(QUICK, {"main": film}, output=output)
+
+
+async def test_what_cannot_be_reported_is_not_published(studio, clips, monkeypatch):
+    """Found out before anything is visible: the job fails, and says what would be right."""
+    monkeypatch.setattr(convert, "MOST_OUTCOME_BYTES", 1100)
+    ended = await studio.run(QUICK, {"main": clips.film(size="64x64", seconds=1)})
+    assert isinstance(ended, Failed)
+    assert (FailureKind.PERMANENT, "OUTPUT_TOO_LARGE") == (ended.failure.kind, ended.failure.reason)
+    assert [] == studio.left()
 
 
 @pytest.mark.parametrize("path", ["o.mp4", "deeper/o.mp4"])

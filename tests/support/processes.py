@@ -21,7 +21,7 @@ from typing import Self
 from support.ffmpeg_under_test import toolchain_under_test
 from support.redis_server import RedisServer
 
-READY_SECONDS = 30
+READY_SECONDS = 60
 MARKER = "TELECINE_ATTEMPT="
 BIN = Path(sys.executable).parent
 

@@ -33,8 +33,11 @@ class RedisServer:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.socket = folder / "s"
-        self._settings = {"appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction"}
-        self._settings |= {name.replace("_", "-"): value for name, value in settings.items()}
+        self.settings = {"port": "0", "appendonly": "yes", "appendfsync": "always", "save": ""}
+        self.settings |= {"maxmemory-policy": "noeviction"}
+        self.settings |= {name.replace("_", "-"): value for name, value in settings.items()}
+        # For its environment, beside that of the tests.
+        self.env: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,13 +51,29 @@ class RedisServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def port(self) -> int:
+        """Where it listens on 127.0.0.1 too, if a setting says so."""
+        return int(self.settings["port"])
+
     def start(self) -> None:
         """Start it, and return once it answers."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start it, and return at once."""
         self.socket.unlink(missing_ok=True)
-        settings = {"port": "0", "unixsocket": str(self.socket), "dir": str(self.folder), **self._settings}
+        settings = {"unixsocket": str(self.socket), "dir": str(self.folder), **self.settings}
         flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
         with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen([server_binary(), *flags], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [server_binary(), *flags], stdout=log, stderr=log, env=os.environ | self.env
+            )
+
+    def wait_ready(self) -> None:
+        """Until it answers, with all its data loaded."""
+        assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:

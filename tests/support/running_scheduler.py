@@ -91,25 +91,30 @@ def a_spec(**changes: Any) -> media_pb2.JobSpec:
 
 @contextlib.asynccontextmanager
 async def running_scheduler(
-    redis_url: str, *, admission: Admission | None = None, retention: Retention | None = None, **times: timedelta
-) -> AsyncIterator[Running]:
+    redis_url: str, *, admission: Admission | None = None, retention: Retention | None = None,
+    durability: Durability = Durability.MEMORY, partitions: int = 1, **times: timedelta,
+) -> AsyncIterator[Running]:  # fmt: skip
     """Runs from entering to leaving. *times* are fields of Times."""
     config = Config(
-        redis_url=redis_url, listen=LOCAL, metrics_listen=LOCAL, durability=Durability.MEMORY, assume_durable=False,
+        redis_url=redis_url, listen=LOCAL, metrics_listen=LOCAL, durability=durability, assume_durable=False,
+        partitions=partitions,
         times=Times(**times), admission=admission or Admission(), retention=retention or Retention(), reflection=True,
         drain=timedelta(seconds=5),
     )  # fmt: skip
     stop = asyncio.Event()
     ready: asyncio.Future[tuple[Address, Address]] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(Scheduler(config).run(stop, lambda *addresses: ready.set_result(addresses)))
-    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
-    if running.done():
-        running.result()
-    address, metrics = map(str, await ready)
-    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        yield Running(address=address, metrics=metrics, channel=channel, stop=stop)
-    stop.set()
-    await running
+    try:
+        await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+        if running.done():
+            running.result()
+        assert ready.done(), "the scheduler was not ready within 20 s"
+        address, metrics = map(str, ready.result())
+        async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            yield Running(address=address, metrics=metrics, channel=channel, stop=stop)
+    finally:
+        stop.set()
+        await running
 
 
 class ScriptedWorker:

@@ -17,7 +17,7 @@ from telecine.v1 import lease_service_pb2 as pb
 from telecine.v1 import lease_service_pb2_grpc, media_pb2
 from telecine_process.addresses import Address, parse_address
 
-SECONDS = 10
+SECONDS = 30
 DAY = timedelta(days=1)
 # What is granted where the test does not say otherwise: a task of a kind that every worker knows.
 SPEC = media_pb2.JobSpec(task=media_pb2.Task(probe=media_pb2.ProbeTask(input="main"))).SerializeToString()
@@ -175,6 +175,11 @@ class ScriptedScheduler(lease_service_pb2_grpc.LeaseServiceServicer):
         stream.welcome(**fields)
         await stream.credit()
         return stream
+
+    @staticmethod
+    def status(code: grpc.StatusCode, reason: str) -> grpc.Status:
+        """How a stream ends that fails so."""
+        return _status(code, reason, None)
 
     async def StreamLeases(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.StreamLeasesRequest], context: Any

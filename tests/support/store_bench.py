@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import redis
 
 from telecine_scheduler.domain.admission import Admission
+from telecine_scheduler.domain.figures import Repair
 from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, Job, JobName, JobState
 from telecine_scheduler.domain.lease import Acknowledgement, Grant, Lease, Report, StreamId, Times
 from telecine_scheduler.domain.reply import DeleteReply, RegisterReply, RetryReply
@@ -74,7 +75,7 @@ class Bench:
         classes = self.classes.served_by(
             queues=frozenset({"default", "other"}), capabilities=frozenset({"gpu"}), slots=slots
         )
-        return await self.store.dispatch(stream, free=free, classes=classes)
+        return [*(await self.store.dispatch(stream, free=free, classes=classes)).grants]
 
     async def lease(self, job_id: str = "job") -> Lease:
         [grant] = await self.dispatch()
@@ -123,6 +124,26 @@ class Bench:
     async def state(self, job_id: str = "job") -> JobState:
         return (await self.job(job_id)).state
 
+    def lose(self, job_id: str = "job", *, after: int | None = None) -> Lease:
+        """A lease that Redis lost when the server changed: given after *after*, a number of the clock; by default just now."""
+        meta = f"{prefix()}meta"
+        start = int(self.client.hget(meta, "clock") or 0) if after is None else after
+        self.client.hset(meta, mapping={"lost_from": start, "lost_to": start + 1000})
+        return Lease(name=JobName(tenant="default", job_id=job_id), token=start + 1)
+
+    async def audit(self) -> dict[Repair, int]:
+        """A whole pass of the auditor, whenever the last one was; what it mended."""
+        self.client.hdel(f"{prefix()}meta", "audited")
+        repairs: Counter[Repair] = Counter()
+        position, over = None, False
+        while not over:
+            audited = await self.store.audit(position)
+            assert audited is not None
+            assert (0, "") == (audited.broken, audited.wrong)
+            repairs.update(audited.repairs)
+            position, over = audited.position, audited.position is None
+        return dict(repairs)
+
     async def keep(self, lease: Lease, by: timedelta) -> None:
         """Let time go by while the lease's worker renews it and schedulers sweep."""
         sequence = 0
@@ -139,127 +160,3 @@ class Bench:
         self.client.hincrby(f"{prefix()}meta", "test_shift_us", round(by / timedelta(microseconds=1)))
         if self.client.hexists(f"{prefix()}meta", "beat"):
             self.client.hincrby(f"{prefix()}meta", "beat", round(by / timedelta(microseconds=1)))
-
-
-NO_LEASE = Lease(name=JobName(tenant="default", job_id="job"), token=1)
-
-
-async def _waiting(bench: Bench) -> Lease:
-    lease = await bench.start()
-    await bench.fail(lease, FailureKind.RETRYABLE)
-    # Whatever its token was good for, it is not any more.
-    return NO_LEASE
-
-
-async def _queued(bench: Bench) -> Lease:
-    await bench.submit()
-    return NO_LEASE
-
-
-async def _leased(bench: Bench) -> Lease:
-    await bench.submit()
-    return await bench.lease()
-
-
-async def _publishing(bench: Bench) -> Lease:
-    lease = await bench.start()
-    await bench.store.publish(lease)
-    return lease
-
-
-async def _cancelling(bench: Bench) -> Lease:
-    lease = await bench.start()
-    await bench.store.cancel(lease.name, reason="")
-    return lease
-
-
-async def _succeeded(bench: Bench) -> Lease:
-    lease = await bench.start()
-    await bench.succeed(lease)
-    return lease
-
-
-async def _failed(bench: Bench) -> Lease:
-    lease = await bench.start()
-    await bench.fail(lease, FailureKind.PERMANENT)
-    return lease
-
-
-async def _cancelled(bench: Bench) -> Lease:
-    await bench.submit()
-    await bench.store.cancel(NO_LEASE.name, reason="")
-    return NO_LEASE
-
-
-# A job in each state, and the lease its worker has or had. P: running and publishing.
-STATES: dict[str, Callable[[Bench], Awaitable[Lease]]] = {
-    "W": _waiting,
-    "Q": _queued,
-    "L": _leased,
-    "R": Bench.start,
-    "P": _publishing,
-    "C": _cancelling,
-    "S": _succeeded,
-    "F": _failed,
-    "X": _cancelled,
-}
-
-
-async def _expire(bench: Bench, _: Lease) -> object:
-    bench.advance(timedelta(minutes=11))
-    return await bench.store.sweep()
-
-
-async def _pass_by(bench: Bench, by: timedelta) -> object:
-    """Time goes by."""
-    bench.advance(by)
-    return await bench.store.sweep()
-
-
-async def _renew_late(bench: Bench, lease: Lease) -> object:
-    bench.advance(timedelta(seconds=27))
-    return await bench.store.renew(lease, sequence=1, progress=b"")
-
-
-async def _stale(bench: Bench, lease: Lease) -> object:
-    """Everything a worker may say, with a token that is not the lease's."""
-    wrong = replace(lease, token=lease.token + 1)
-    answers = [
-        await bench.store.accept(wrong), await bench.store.accept(wrong, refusal="NO_SLOT"),
-        await bench.store.renew(wrong, sequence=99, progress=b"wrong"), await bench.store.publish(wrong),
-        await bench.succeed(wrong), await bench.fail(wrong, FailureKind.CRASH), await bench.give_back(wrong),
-    ]  # fmt: skip
-    assert {"STALE"} == {getattr(answer, "verdict", getattr(answer, "ack", None)) for answer in answers}
-    return answers
-
-
-ACTIONS: dict[str, Callable[[Bench, Lease], Awaitable[object]]] = {
-    "accept": lambda bench, lease: bench.store.accept(lease),
-    "refuse": lambda bench, lease: bench.store.accept(lease, refusal="NO_SLOT"),
-    "renew": lambda bench, lease: bench.store.renew(lease, sequence=1, progress=b"progress"),
-    "publish": lambda bench, lease: bench.store.publish(lease),
-    "succeed": lambda bench, lease: bench.succeed(lease),
-    "permanent": lambda bench, lease: bench.fail(lease, FailureKind.PERMANENT),
-    "retryable": lambda bench, lease: bench.fail(lease, FailureKind.RETRYABLE),
-    "crash": lambda bench, lease: bench.fail(lease, FailureKind.CRASH),
-    "give_back": lambda bench, lease: bench.give_back(lease),
-    "cancel": lambda bench, lease: bench.store.cancel(lease.name, reason="no more"),
-    "retry": lambda bench, _: bench.retry(expected=1),
-    "delete": lambda bench, _: bench.delete(),
-    "expire": _expire,
-    "queue_over": lambda bench, _: _pass_by(bench, timedelta(seconds=4, milliseconds=100)),
-    "total_over": lambda bench, _: _pass_by(bench, timedelta(seconds=4, milliseconds=100)),
-    "total_overrun": lambda bench, _: _pass_by(bench, timedelta(seconds=29, milliseconds=500)),
-    "run_overrun": _renew_late,
-    "reclaim": lambda bench, _: bench.store.reclaim(WORKER, []),
-    "stale": _stale,
-}
-
-# The limits that jobs have for these actions. All are over before a lease (30 s) runs out, with the grace (10 s) and what is
-# left for a worker's answer (15 s).
-LIMITS = {
-    "queue_over": Limits(queue=timedelta(seconds=4)),
-    "total_over": Limits(total=timedelta(seconds=4)),
-    "total_overrun": Limits(total=timedelta(seconds=4)),
-    "run_overrun": Limits(hard_run=timedelta(seconds=1)),
-}

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from support.scripted_scheduler import ScriptedScheduler
 from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker.attempt import Assignment, Permission
+from telecine_worker.condition import Condition
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Snapshot
 from telecine_worker.holdings import Holdings
@@ -72,9 +73,12 @@ class Bench:
     stream: LeaseStream
     holdings: Holdings
     journal: Journal
+    condition: Condition
     registry: CollectorRegistry
     attempts: dict[int, ScriptedAttempt] = field(default_factory=dict)
     running: list[asyncio.Task[None]] = field(default_factory=list)
+    # What the next look finds.
+    ailment: str | None = None
 
     def run(self) -> None:
         parts = (self.holdings.run(), self.stream.run(self.holdings), self.stream.tick(self.holdings))

@@ -44,20 +44,22 @@ def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
 async def bench(redis_server: RedisServer, client: redis.Redis) -> AsyncIterator[Bench]:
     """Ends with the invariants checked."""
     times = Times()
-    redis_clients = [connect(redis_server.url) for _ in range(3)]
+    redis_clients = [connect(redis_server.url) for _ in range(2)]
     lanes = [
         Lane(name, each, prefix(), lambda *_: None)
-        for name, each in zip(("durable", "fast"), redis_clients, strict=False)
+        for name, each in zip(("durable", "fast"), redis_clients, strict=True)
     ]
     running = [asyncio.create_task(lane.run()) for lane in lanes]
     store = JobStore(
         durable=lanes[0], fast=lanes[1], scheduler="a", times=times, admission=Admission(max_queued=5, max_queued_per_tenant=4),
-        endings=Endings(worker_lost=b"lost", queue_timeout=b"queue", total_timeout=b"total", run_timeout=b"run"),
+        endings=Endings(
+            worker_lost=b"lost", queue_timeout=b"queue", total_timeout=b"total", run_timeout=b"run", poison=b"poison"
+        ),
     )  # fmt: skip
     await store.register(WORKER)
     await store.sweep()
     async with asyncio.timeout(30):
-        yield Bench(store=store, client=client, classes=ClassTable(redis_clients[2], prefix()), times=times)
+        yield Bench(store=store, client=client, classes=ClassTable(lanes[1]), times=times)
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)

@@ -172,7 +172,8 @@ async def test_a_class_that_made_room_is_not_served_again(bench: Bench) -> None:
     await bench.submit()
 
     assert ["job"] == [
-        grant.lease.name.job_id for grant in await bench.store.dispatch(WORKER, free=2, classes={"99": 1, "1": 1})
+        grant.lease.name.job_id
+        for grant in (await bench.store.dispatch(WORKER, free=2, classes={"99": 1, "1": 1})).grants
     ]
     assert [f"{prefix()}idle:1".encode()] == bench.client.keys(f"{prefix()}idle:*")
 

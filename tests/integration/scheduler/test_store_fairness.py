@@ -14,7 +14,7 @@ async def grant_only(bench: Bench, job_class: JobClass) -> str | None:
     await bench.classes.refresh()
     class_id = bench.classes.id_of(job_class)
     assert class_id
-    for grant in await bench.store.dispatch(WORKER, free=1, classes={class_id: 1}):
+    for grant in (await bench.store.dispatch(WORKER, free=1, classes={class_id: 1})).grants:
         await bench.succeed(grant.lease)
         return grant.lease.name.tenant
     return None

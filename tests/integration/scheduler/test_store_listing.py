@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from support.store_bench import DEFAULT_CLASS, STATES, WORKER, Bench, a_job
+from support.store_bench import DEFAULT_CLASS, WORKER, Bench, a_job
+from support.store_states import STATES
 from telecine_scheduler.domain.job import FailureKind, JobName, JobState
 from telecine_scheduler.domain.submission import JobClass
 from telecine_scheduler.store.keys import prefix

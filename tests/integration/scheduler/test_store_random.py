@@ -17,6 +17,8 @@ from telecine_scheduler.domain.job import FailureKind, JobName
 from telecine_scheduler.domain.lease import Lease, StreamId
 from telecine_scheduler.domain.submission import JobClass, Limits, RetryPolicy, Submission
 from telecine_scheduler.domain.worker import WorkerOffer, WorkerReport
+from telecine_scheduler.store import job_store
+from telecine_scheduler.store.keys import prefix
 
 STEPS = 300
 # What calls may be answered with; anything else is a defect.
@@ -35,13 +37,16 @@ class Chaos:
         self._leases: list[Lease] = []
         self._streams = [WORKER]
         self._epoch = 1
+        self._position: tuple[bytes, ...] | None = None
+        # Seconds that TIME was set back by.
+        self._back = 0
 
     async def step(self) -> str:
         """Do something; what it was."""
         acts: list[Callable[[], Awaitable[object]]] = [
             self.submit, self.submit, self.submit_all, self.dispatch, self.dispatch, self.answer, self.answer, self.answer,
             self.report, self.report, self.cancel, self.retry, self.delete, self.wait, self.wait, self.wait_long, self.connect,
-            self.reclaim, self.forget, self.read,
+            self.reclaim, self.forget, self.read, self.adopt, self.audit, self.set_clock,
         ]  # fmt: skip
         act = self._random.choice(acts)
         try:
@@ -115,6 +120,14 @@ class Chaos:
         if self._random.random() < 0.2:
             self._bench.advance(timedelta(hours=25))
 
+    async def set_clock(self) -> None:
+        """Redis' TIME is set back, or right again, and nobody is told; or it leaps, which is an outage: a sweep is next."""
+        meta, by = f"{prefix()}meta", self._back or self._random.choice([-3600, -20, -2, 20])
+        leaps, self._back = by > self._back, max(0, -by)
+        self._bench.client.hincrby(meta, "test_shift_us", by * 1_000_000)
+        if leaps:
+            await self._store.sweep()
+
     async def connect(self) -> None:
         self._epoch += 1
         stream = StreamId(worker_id=f"w{self._random.randrange(3)}", session_id="s", epoch=self._epoch)
@@ -126,6 +139,22 @@ class Chaos:
 
     async def reclaim(self) -> None:
         await self._store.reclaim(self.stream(), self._leases[-2:])
+
+    async def adopt(self) -> None:
+        meta = f"{prefix()}meta"
+        clock = int(self._bench.client.hget(meta, "clock") or 0)
+        # The last second's tokens were lost, says whoever took over.
+        self._bench.client.hset(meta, mapping={"lost_from": max(0, clock - 1_000_000), "lost_to": clock + 10})
+        lost = replace(self.lease(), token=clock + self._random.randrange(-5, 15))
+        if await self._store.adopt(lost, self.stream()):
+            self._leases = [*self._leases, lost][-6:]
+
+    async def audit(self) -> None:
+        self._bench.client.hdel(f"{prefix()}meta", "audited")
+        audited = await self._store.audit(self._position)
+        assert audited is not None
+        assert ({}, 0) == (audited.repairs, audited.broken)
+        self._position = audited.position
 
     async def forget(self) -> None:
         self._bench.client.script_flush()
@@ -140,10 +169,12 @@ class Chaos:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_nothing_breaks_an_invariant(bench: Bench, seed: int) -> None:
+async def test_nothing_breaks_an_invariant(bench: Bench, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three hundred calls at random, the keyspace compared after each with itself and with what it was; sweeps find nothing
     to repair."""
     bench.admit(max_queued=10, max_queued_per_tenant=6, max_classes=2)
+    # A pass of the auditor takes several of its calls.
+    monkeypatch.setattr(job_store, "AUDIT_LIMIT", 5)
     chaos, done, keyspace = Chaos(bench, seed), list[str](), Keyspace(bench.client)
     before = keyspace.moment()
     for _ in range(STEPS):

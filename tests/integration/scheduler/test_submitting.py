@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from support.redis_server import RedisServer
 from support.running_scheduler import Running, ScriptedWorker, a_spec
 from support.store_bench import Bench, a_job
+from support.store_partition import partition_of
 from telecine.v1 import job_pb2
 from telecine.v1 import lease_service_pb2 as lease_pb
 from telecine.v1 import scheduler_service_pb2 as pb
@@ -21,25 +22,23 @@ from telecine_scheduler.domain.submission import JobClass
 from telecine_scheduler.domain.worker import WorkerOffer
 from telecine_scheduler.metrics import SchedulerMetrics
 from telecine_scheduler.rpc.specs import differing_fields
-from telecine_scheduler.service.leasing import Leasing, WorkerStream
+from telecine_scheduler.service.leasing import Leasing
 from telecine_scheduler.service.submission import Submitting
-from telecine_scheduler.store.feed import WakeUps
+from telecine_scheduler.service.worker_stream import WorkerStream
 from telecine_scheduler.store.keys import prefix
-from telecine_scheduler.store.link import close, connect
+from telecine_scheduler.store.partition import Partitions
 
 
 @pytest.fixture
 async def leasing(bench: Bench, redis_server: RedisServer) -> AsyncIterator[Leasing]:
-    client = connect(redis_server.url)
-    wake_ups = WakeUps(client, prefix(), "a")
-    yield Leasing(bench.store, bench.classes, wake_ups, SchedulerMetrics(CollectorRegistry()))
-    await close(client)
+    async with partition_of(bench, redis_server) as partition:
+        yield Leasing(Partitions([partition]), SchedulerMetrics(CollectorRegistry()))
 
 
 @pytest.mark.parametrize("together", [False, True])
 async def test_a_caller_that_leaves_takes_no_job_back(bench: Bench, leasing: Leasing, *, together: bool) -> None:
     """Cancelled before anything was sent: his jobs are queued all the same, so that what a worker was promised comes."""
-    submitting = Submitting(bench.store, leasing, differing_fields)
+    submitting = Submitting(leasing.store, leasing, differing_fields)
     submit: Any = submitting.submit_all if together else submitting.submit_each
     call = asyncio.create_task(submit([a_job(f"job{number}") for number in range(3)]))
     await asyncio.sleep(0)
@@ -104,9 +103,12 @@ def stream_of(leasing: Leasing, worker_id: str, slots: int, epoch: int = 1) -> W
     async def room() -> None:
         return
 
-    return WorkerStream(
+    made = WorkerStream(
         stream, offer, leasing, on_grants=lambda _: None, on_cancel=lambda *_: None, on_fenced=lambda _: None, room=room
     )
+    for partition in leasing.partitions:
+        made.joined(partition)
+    return made
 
 
 async def test_an_idle_worker_is_one_that_nobody_counts_on(bench: Bench, leasing: Leasing) -> None:
@@ -114,23 +116,44 @@ async def test_an_idle_worker_is_one_that_nobody_counts_on(bench: Bench, leasing
     await bench.start("first")
     await bench.classes.refresh()
     one = JobClass(queue="default", units=1, requirements=frozenset())
+    [here] = leasing.partitions
     small, large = stream_of(leasing, "small", 1), stream_of(leasing, "large", 3)
     small.credit(1)
-    assert None is leasing.idle_for(one)
+    assert None is leasing.idle_for(here, one)
     for stream in (small, large):
         leasing.attach(stream)
-    assert small is leasing.idle_for(one)
-    small.promise(1)
-    assert None is leasing.idle_for(one)
+    assert small is leasing.idle_for(here, one)
+    small.promise(here, 1)
+    assert None is leasing.idle_for(here, one)
     large.credit(3)
-    assert large is leasing.idle_for(one)
+    assert large is leasing.idle_for(here, one)
     large.credit(3, draining=True)
-    assert None is leasing.idle_for(one)
+    assert None is leasing.idle_for(here, one)
     large.credit(3)
     again = stream_of(leasing, "large", 3, epoch=2)
     leasing.attach(again)
-    assert None is leasing.idle_for(one)
+    assert None is leasing.idle_for(here, one)
     again.credit(1)
-    assert again is leasing.idle_for(one)
+    assert again is leasing.idle_for(here, one)
     await leasing.close(again, clean=True)
-    assert None is leasing.idle_for(one)
+    assert None is leasing.idle_for(here, one)
+
+
+async def test_units_are_promised_in_one_partition_at_a_time(
+    bench: Bench, redis_server: RedisServer, leasing: Leasing
+) -> None:
+    """What submits to one of them count on is not offered by another, and what it is asked for is not either."""
+    [here] = leasing.partitions
+    async with partition_of(bench, redis_server, 1) as there:
+        large = stream_of(leasing, "large", 3)
+        large.joined(there)
+        large.credit(3)
+        large.promise(here, 1)
+        assert (2, 0) == (large.unpromised_to(here), large.unpromised_to(there))
+        large.submitted(here)
+        running = asyncio.create_task(large.run())
+        # Nothing is asked: no class is known.
+        while large.unpromised_to(there) != 3:
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

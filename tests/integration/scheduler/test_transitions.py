@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from support.store_bench import ACTIONS, LIMITS, STATES, Bench
+from support.store_bench import Bench
+from support.store_states import ACTIONS, LIMITS, STATES
 from telecine_scheduler.domain.job import NEXT, Job
 from telecine_scheduler.domain.submission import Limits
 from telecine_scheduler.store.keys import prefix
@@ -34,18 +36,51 @@ total_overrun   F  F  F  F  R  X  S  F  X
 run_overrun     W  Q  R  F  R  C  S  F  X
 reclaim         W  Q  Q  Q  Q  X  S  F  X
 stale           W  Q  L  R  R  C  S  F  X
+adopt           R  R  L  R  R  C  S  F  X
+submit          W  Q  L  R  R  C  S  F  X
+submit_all      W  Q  L  R  R  C  S  F  X
+check           W  Q  L  R  R  C  S  F  X
+dispatch        W  L  L  R  R  C  S  F  X
+register        W  Q  L  R  R  C  S  F  X
+disconnect      W  Q  L  R  R  C  S  F  X
+report          W  Q  L  R  R  C  S  F  X
+sweep           W  Q  L  R  R  C  S  F  X
+audit           W  Q  L  R  R  C  S  F  X
+"""
+# What the same calls answer, where the answer says what was refused.
+ANSWERS = """
+           W             Q             L             R             P             C             S          F          X
+accept     STALE         STALE         KEEP          KEEP          KEEP          CANCEL        STALE      STALE      STALE
+refuse     STALE         STALE         STALE         KEEP          KEEP          CANCEL        STALE      STALE      STALE
+renew      STALE         STALE         KEEP          KEEP          KEEP          CANCEL        STALE      STALE      STALE
+publish    STALE         STALE         ALLOWED       ALLOWED       ALLOWED       CANCEL        STALE      STALE      STALE
+succeed    STALE         STALE         COMMITTED     COMMITTED     COMMITTED     CANCELLED     ALREADY    ALREADY    STALE
+permanent  STALE         STALE         COMMITTED     COMMITTED     COMMITTED     CANCELLED     ALREADY    ALREADY    STALE
+retryable  STALE         STALE         RETRYING      RETRYING      RETRYING      CANCELLED     ALREADY    ALREADY    STALE
+crash      STALE         STALE         RETRYING      RETRYING      RETRYING      CANCELLED     ALREADY    ALREADY    STALE
+give_back  STALE         STALE         RETRYING      RETRYING      RETRYING      CANCELLED     ALREADY    ALREADY    STALE
+cancel     OK            OK            OK            OK            PUBLISHING    OK            FINISHED   FINISHED   OK
+retry      NOT_FINISHED  NOT_FINISHED  NOT_FINISHED  NOT_FINISHED  NOT_FINISHED  NOT_FINISHED  SUCCEEDED  OK         OK
+delete     NOT_FINISHED  NOT_FINISHED  NOT_FINISHED  NOT_FINISHED  NOT_FINISHED  NOT_FINISHED  OK         OK         OK
+adopt      True          True          False         False         False         False         False      False      False
 """
 # Outcomes may begin the attempt they end, so they take two steps; RetryJob begins another generation.
 NOT_ONE_STEP = {"succeed", "permanent", "retryable", "crash", "give_back", "retry"}
 
 
-def rows() -> list[tuple[str, str, str]]:
-    header, *lines = TABLE.strip().splitlines()
+def test_the_table_has_everything_that_may_be_done() -> None:
+    """Every action on every state."""
+    assert [*ACTIONS] == [line.split()[0] for line in TABLE.strip().splitlines()[1:]]
+    assert {*STATES} == {*TABLE.strip().splitlines()[0].split()}
+
+
+def rows(table: str) -> list[tuple[str, str, str]]:
+    header, *lines = table.strip().splitlines()
     cells = [(action, *line) for action, *line in (line.split() for line in lines)]
     return [(action, state, to) for action, *line in cells for state, to in zip(header.split(), line, strict=True)]
 
 
-@pytest.mark.parametrize(("action", "state", "to"), rows())
+@pytest.mark.parametrize(("action", "state", "to"), rows(TABLE))
 async def test_a_verb_moves_a_job_only_as_the_table_says(bench: Bench, action: str, state: str, to: str) -> None:
     """The table of transitions holds for every pair of state and verb."""
     bench.limits = LIMITS.get(action, Limits())
@@ -63,7 +98,7 @@ async def test_a_verb_moves_a_job_only_as_the_table_says(bench: Bench, action: s
     assert after.revision >= before.revision
 
 
-@pytest.mark.parametrize(("action", "state", "to"), rows())
+@pytest.mark.parametrize(("action", "state", "to"), rows(TABLE))
 async def test_a_verb_sent_twice_does_what_it_did_once(bench: Bench, action: str, state: str, to: str) -> None:
     """Every call may be repeated: the second time changes nothing more."""
     bench.limits = LIMITS.get(action, Limits())
@@ -83,6 +118,21 @@ async def test_a_verb_sent_twice_does_what_it_did_once(bench: Bench, action: str
 def told(job: Job | None) -> object:
     """What a repeated call must not change."""
     return job and (job.state, job.generation, job.attempt_count, job.result, job.failure)
+
+
+@pytest.mark.parametrize(("action", "state", "answer"), rows(ANSWERS))
+async def test_a_verb_says_what_it_refused(bench: Bench, action: str, state: str, answer: str) -> None:
+    """The answer to every pair of state and verb."""
+    lease = await STATES[state](bench)
+
+    assert answer == word(await ACTIONS[action](bench, lease))
+
+
+def word(answer: Any) -> str:
+    """What an answer comes to."""
+    if isinstance(answer, tuple):
+        return str(answer[0])
+    return str(getattr(answer, "verdict", None) or getattr(answer, "ack", None) or answer)
 
 
 @pytest.mark.parametrize("state", ["S", "F", "X"])

@@ -12,18 +12,20 @@ from prometheus_client import CollectorRegistry
 
 from support.redis_server import RedisServer
 from support.store_bench import Bench, a_job
+from support.store_partition import partition_of
 from telecine_scheduler.domain.job import Job, JobName
 from telecine_scheduler.metrics import SchedulerMetrics
 from telecine_scheduler.service import watch_set
 from telecine_scheduler.service.broken_records import BrokenRecords
+from telecine_scheduler.service.following import Following
 from telecine_scheduler.service.watch_set import Batch, Filter, WatchSet
 from telecine_scheduler.service.watch_sets import WatchSets
 from telecine_scheduler.service.watching import Watching
 from telecine_scheduler.store import feed as feeds
 from telecine_scheduler.store.feed import Change, Feed
 from telecine_scheduler.store.job_store import JobStore
-from telecine_scheduler.store.keys import prefix
-from telecine_scheduler.store.link import close, connect
+from telecine_scheduler.store.partition import Partitions
+from telecine_scheduler.store.routed_store import RoutedStore
 
 EVERYTHING = Filter(labels={})
 
@@ -33,7 +35,7 @@ class Follow:
     """Watch sets, and the feed that is read when the test says so."""
 
     sets: WatchSets
-    watching: Watching
+    watching: Following
     feed: Feed
 
     async def feed_on(self) -> list[Change]:
@@ -46,11 +48,13 @@ class Follow:
 @pytest.fixture
 async def follow(bench: Bench, redis_server: RedisServer) -> AsyncIterator[Follow]:
     bench.admit(max_queued=1000, max_queued_per_tenant=0)
-    client = connect(redis_server.url)
-    feed, watching = Feed(client, prefix()), Watching(bench.store)
     broken = BrokenRecords(SchedulerMetrics(CollectorRegistry()))
-    yield Follow(sets=WatchSets(bench.store, feed, watching, broken), watching=watching, feed=feed)
-    await close(client)
+    async with partition_of(bench, redis_server) as partition:
+        partitions = Partitions([partition])
+        store = RoutedStore(partitions)
+        watching = Watching(partitions, store)
+        sets = WatchSets(partitions, store, watching, broken)
+        yield Follow(sets=sets, watching=watching.of(partition), feed=partition.feed)
 
 
 @pytest.fixture

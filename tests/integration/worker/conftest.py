@@ -12,13 +12,15 @@ from prometheus_client import CollectorRegistry
 
 from support.scripted_scheduler import ScriptedScheduler
 from support.worker_bench import Bench, MakeBench, ScriptedAttempt
-from telecine_worker import holdings as holdings_module
-from telecine_worker import lease_stream, publish_question, reconnection
+from support.worker_process import Start, starting
+from telecine_worker import lease_stream, publish_question, reconnection, unconfirmed
 from telecine_worker.attempt import Assignment
+from telecine_worker.condition import Condition
 from telecine_worker.holdings import Holdings
 from telecine_worker.journal import Journal
 from telecine_worker.lease_stream import Introduction, LeaseStream
 from telecine_worker.metrics import WorkerMetrics
+from telecine_worker.storage.threads import Threads
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +30,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_stream, "CLOSE_SECONDS", 0.3)
     monkeypatch.setattr(reconnection, "FIRST_PAUSE_SECONDS", 0.03)
     monkeypatch.setattr(reconnection, "OFTEN_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(holdings_module, "RESEND_OUTCOME_SECONDS", 0.2)
+    monkeypatch.setattr(unconfirmed, "RESEND_OUTCOME_SECONDS", 0.2)
     monkeypatch.setattr(publish_question, "ASK_AGAIN_SECONDS", 0.05)
 
 
@@ -66,17 +68,27 @@ def make_bench(scheduler: ScriptedScheduler, folder: Path) -> MakeBench:
             bench.attempts[assignment.token] = made
             return made
 
+        threads = Threads(2)
+        condition = Condition(lambda: bench.ailment, lambda: None, threads)
         holdings = Holdings(
-            slots=slots, offered=frozenset({"probe", "transcode"}), attempts=attempt, journal=journal, metrics=metrics,
-            send=stream.send,
+            slots=slots, offered=frozenset({"probe", "transcode"}), attempts=attempt, journal=journal,
+            condition=condition, metrics=metrics, send=stream.send,
         )  # fmt: skip
-        bench = Bench(scheduler=scheduler, stream=stream, holdings=holdings, journal=journal, registry=registry)
+        bench = Bench(
+            scheduler=scheduler,
+            stream=stream,
+            holdings=holdings,
+            journal=journal,
+            condition=condition,
+            registry=registry,
+        )
         bench.run()
         try:
             yield bench
             bench.check()
         finally:
             await bench.end()
+            threads.close()
 
     return make
 
@@ -86,3 +98,9 @@ async def bench(make_bench: MakeBench) -> AsyncIterator[Bench]:
     """A worker with four slots."""
     async with make_bench() as bench:
         yield bench
+
+
+@pytest.fixture
+def start(scheduler: ScriptedScheduler, tmp_path: Path) -> Start:
+    """Starts a worker as a process."""
+    return starting(scheduler, tmp_path)

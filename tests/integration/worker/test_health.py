@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from support.ffmpeg_under_test import toolchain_under_test
 from telecine_worker import health as health_module
-from telecine_worker.health import Health, ailment_of
+from telecine_worker.health import Health, ailment_of, broken_program
 from telecine_worker.storage.threads import Threads
 
 
@@ -34,12 +35,48 @@ def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
     assert f"{gone} takes no files: No such file or directory" == ailment_of(gone, toolchain_under_test())
 
 
-def test_a_full_disk_is_an_ailment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Below the floor, with how much is left and needed."""
-    monkeypatch.setattr(health_module, "LEAST_FREE_BYTES", 1 << 60)
-    said = ailment_of(tmp_path, toolchain_under_test())
-    assert said is not None
-    assert f"at least {1 << 40} MiB are needed" in said
+@pytest.mark.parametrize(
+    ("blocks", "free", "words"),
+    [
+        (1 << 25, 65_535, "255 MiB left; at least 256 MiB are needed"),
+        (1 << 25, 65_536, None),
+        (100_000, 4_999, "19 MiB left; at least 19 MiB are needed"),
+        (100_000, 5_000, None),
+    ],
+)
+def test_a_full_disk_is_an_ailment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int, free: int, words: str | None
+) -> None:
+    """Below the floor, with how much is left and needed; of a small file system, such as one in memory, that is a share."""
+    disk = os.statvfs_result((4096, 4096, blocks, free, free, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(health_module.os, "statvfs", lambda _: disk)
+    assert (words and f"{tmp_path} has {words}") == ailment_of(tmp_path, toolchain_under_test())
+
+
+def test_programs_that_answer_are_sound() -> None:
+    """Started behind the launcher, as for an attempt."""
+    assert broken_program(toolchain_under_test()) is None
+
+
+@pytest.mark.parametrize("program", ["ffmpeg", "ffprobe"])
+def test_a_program_that_does_not_start_is_named(tmp_path: Path, program: str) -> None:
+    """It is there, and may be started, and its interpreter is not: a library that is gone is the same. With its last words."""
+    path = tmp_path / program
+    path.write_text("#!/nonexistent/sh\n")
+    path.chmod(0o755)
+    toolchain = replace(toolchain_under_test(), **{program: path})
+    said = f"{path} does not say its version: exit code 125, telecine-launcher: {path}: No such file or directory"
+    assert (said, None) == (broken_program(toolchain), ailment_of(tmp_path, toolchain))
+
+
+def test_a_program_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while."""
+    monkeypatch.setattr(health_module, "_TRIAL_SECONDS", 0.5)
+    path = tmp_path / "ffmpeg"
+    path.write_text("#!/bin/sh\nexec sleep 60\n")
+    path.chmod(0o755)
+    said = broken_program(replace(toolchain_under_test(), ffmpeg=path))
+    assert f"{path} does not say its version within 0.5 s" == said
 
 
 async def test_changes_are_told_once(tmp_path: Path) -> None:
@@ -47,7 +84,7 @@ async def test_changes_are_told_once(tmp_path: Path) -> None:
     answers = iter(["broken", "broken", None, None])
     told: list[str | None] = []
     threads = Threads(1)
-    health = Health(lambda: next(answers), threads, told.append)
+    health = Health(lambda: next(answers), threads, told.append, "hangs")
     for _ in range(4):
         await health.step()
     threads.close()
@@ -67,10 +104,10 @@ async def test_a_file_system_that_does_not_answer_is_an_ailment(monkeypatch: pyt
         return None
 
     threads = Threads(2)
-    health = Health(look, threads, told.append)
+    health = Health(look, threads, told.append, "hangs")
     await health.step()
     await health.step()
-    assert (["the file system of the work dir does not answer"], [True], True) == (told, asked, health.hangs)
+    assert (["hangs"], [True], True) == (told, asked, health.hangs)
     answer.set()
     monkeypatch.setattr(health_module, "ANSWER_SECONDS", 10.0)
     async with asyncio.timeout(10):

@@ -24,6 +24,7 @@ from support.http_server import Film, HttpServer, hanging, raw, status
 from support.scripted_scheduler import ScriptedScheduler
 from support.worker_bench import lease
 from telecine.v1 import job_pb2, media_pb2
+from telecine_worker import convert
 from telecine_worker.attempt import Assignment, Attempt, Permission
 from telecine_worker.failure import FailureKind
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
@@ -88,6 +89,7 @@ class Studio:
             ask_to_publish=_always,
             on_progress=self.snapshots.append,
             on_input=lambda scheme, size_bytes: None,
+            check_success=convert.check_size,
             log=structlog.get_logger(),
         )
 

@@ -40,11 +40,11 @@ def most_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 async def test_a_file_without_room_is_refused_before_its_body(fetching):
-    """More than the disk has, by its length alone; another worker may have the room."""
+    """More than the disk has, by its length alone; another worker may have the room, and nothing is wrong with this one."""
     huge = raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % 2**59)
     async with HttpServer(huge) as server:
         failure = await fetching.failure(server.url, max_bytes=2**60)
-    assert (RETRYABLE, "NO_SPACE") == (failure.kind, failure.reason)
+    assert (RETRYABLE, "NO_SPACE", True) == (failure.kind, failure.reason, failure.of_input)
     assert 1 == server.connection_count
 
 
@@ -88,7 +88,7 @@ async def test_of_two_files_that_do_not_fit_together_one_goes_on(fetching, most_
         fetch = asyncio.create_task(fetching.fetch(first.url, max_bytes=2**60))
         await fetching.until_kept(4)
         failure = await fetching.failure(second.url, max_bytes=2**60)
-        assert (RETRYABLE, "NO_SPACE") == (failure.kind, failure.reason)
+        assert (RETRYABLE, "NO_SPACE", False) == (failure.kind, failure.reason, failure.of_input)
         assert not fetch.done()
         fetching.stop = True
         with pytest.raises(FetchStopped):

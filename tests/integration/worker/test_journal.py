@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ async def test_what_ends_between_hello_and_welcome_is_said_at_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is in neither the Hello nor lost for five seconds: it follows the Welcome. What the Hello said is not said again."""
-    monkeypatch.setattr("telecine_worker.holdings.RESEND_OUTCOME_SECONDS", 3600.0)
+    monkeypatch.setattr("telecine_worker.unconfirmed.RESEND_OUTCOME_SECONDS", 3600.0)
     stream = await bench.scheduler.welcomed()
     stream.grant(lease("told", 1))
     stream.grant(lease("late", 2))
@@ -234,20 +234,131 @@ async def test_outcomes_are_said_in_the_order_of_their_ends(journal: Journal, fo
     assert ["b", "c", "a"] == [each.lease.job_id for each in successor.unconfirmed]
 
 
+class Picky:
+    """A scheduler that ends every stream with an outcome of a *bad* job, and takes all others. *streams* it has had."""
+
+    def __init__(self, bench: Bench, *bad: str) -> None:
+        self._bench = bench
+        self._bad = bad
+        self.streams = 0
+        self.taken: list[pb.Outcome] = []
+
+    async def until(self, count: int) -> None:
+        """Until it has taken so many."""
+        while len(self.taken) < count:
+            stream = await self._bench.scheduler.stream()
+            self.streams += 1
+            if self._takes(stream.hello.unconfirmed_outcomes):
+                acks = [Ack(lease=each.lease, ack=Ack.ACK_COMMITTED) for each in stream.hello.unconfirmed_outcomes]
+                stream.welcome(outcome_acks=acks)
+                while len(self.taken) < count and self._takes(said := [await stream.outcome()]):
+                    stream.acknowledge(said[0].lease)
+            if len(self.taken) < count:
+                await stream.fail(grpc.StatusCode.INVALID_ARGUMENT, "PROTOCOL_VIOLATION")
+
+    def _takes(self, outcomes: Sequence[pb.Outcome]) -> bool:
+        if any(each.lease.job_id in self._bad and not each.HasField("failed") for each in outcomes):
+            return False
+        self.taken += outcomes
+        return True
+
+
 async def test_an_outcome_nobody_takes_becomes_a_failure_of_its_job(make_bench: MakeBench, folder: Path) -> None:
-    """A scheduler refuses the Hello with it: it is set aside, INTERNAL_ERROR is said in its place, and the worker works."""
+    """It is set aside, INTERNAL_ERROR is said in its place, and the worker works: four streams are refused for it."""
     write_durably(folder / "a~job~1.outcome", outcome().SerializeToString())
     async with make_bench() as bench:
-        stream = await bench.scheduler.stream()
-        await stream.fail(grpc.StatusCode.INVALID_ARGUMENT, "PROTOCOL_VIOLATION")
-        again = await bench.scheduler.stream()
-        (said,) = again.hello.unconfirmed_outcomes
+        picky = Picky(bench, "job")
+        async with asyncio.timeout(30):
+            await picky.until(1)
+        (said,) = picky.taken
         assert (lease(), job_pb2.Failure.KIND_UNKNOWN, "INTERNAL_ERROR") == (
             said.lease, said.failed.kind, said.failed.reason
         )  # fmt: skip
-        assert ["a~job~1.damaged", "a~job~1.outcome"] == names(folder)
-        # Not even that is taken: it is dropped.
-        await again.fail(grpc.StatusCode.INVALID_ARGUMENT, "PROTOCOL_VIOLATION")
-        last = await bench.scheduler.welcomed()
-        assert [] == list(last.hello.unconfirmed_outcomes)
-        assert ["a~job~1.damaged"] == names(folder)
+        assert 4 == picky.streams
+        await bench.until(lambda: names(folder) == ["a~job~1.damaged"])
+
+
+async def test_a_bad_outcome_takes_no_good_ones_along(make_bench: MakeBench, folder: Path) -> None:
+    """Five good ones and two bad ones in one Hello: the good ones are taken as they are, each bad one is replaced."""
+    for number, job in enumerate(("good1", "bad1", "good2", "good3", "bad2", "good4", "good5")):
+        write_durably(folder / f"a~{job}~1.outcome", outcome(job).SerializeToString())
+        os.utime(folder / f"a~{job}~1.outcome", ns=(number, number))
+    async with make_bench() as bench:
+        picky = Picky(bench, "bad1", "bad2")
+        async with asyncio.timeout(30):
+            await picky.until(7)
+        taken = {each.lease.job_id: each.WhichOneof("kind") for each in picky.taken}
+        good = dict.fromkeys(("good1", "good2", "good3", "good4", "good5"), "succeeded")
+        assert good | {"bad1": "failed", "bad2": "failed"} == taken
+        await bench.until(lambda: names(folder) == ["a~bad1~1.damaged", "a~bad2~1.damaged"])
+
+
+async def test_a_hello_that_is_bad_without_outcomes_costs_none(
+    make_bench: MakeBench, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one without them is refused, too: then they are not to blame, and all are said when a Hello is taken."""
+    monkeypatch.setattr("telecine_worker.reconnection.LONGEST_PAUSE_SECONDS", 0.1)
+    for job in ("one", "two"):
+        write_durably(folder / f"a~{job}~1.outcome", outcome(job).SerializeToString())
+    async with make_bench() as bench:
+        for count in (2, 0):
+            stream = await bench.scheduler.stream()
+            assert count == len(stream.hello.unconfirmed_outcomes)
+            await stream.fail(grpc.StatusCode.INVALID_ARGUMENT, "PROTOCOL_VIOLATION")
+        picky = Picky(bench)
+        async with asyncio.timeout(30):
+            await picky.until(2)
+        assert {"succeeded"} == {each.WhichOneof("kind") for each in picky.taken}
+
+
+async def test_who_is_accused_may_be_innocent(make_bench: MakeBench, folder: Path) -> None:
+    """A stream ended over something else while it was said: the Hello with it alone is taken, and it is said as before."""
+    for number, job in enumerate(("one", "two")):
+        write_durably(folder / f"a~{job}~1.outcome", outcome(job).SerializeToString())
+        os.utime(folder / f"a~{job}~1.outcome", ns=(number, number))
+    async with make_bench() as bench:
+        await (await bench.scheduler.stream()).fail(grpc.StatusCode.INVALID_ARGUMENT, "PROTOCOL_VIOLATION")
+        stream = await bench.scheduler.welcomed()
+        assert "one" == (await stream.outcome()).lease.job_id
+        await stream.fail(grpc.StatusCode.INVALID_ARGUMENT, "PROTOCOL_VIOLATION")
+        again = await bench.scheduler.stream()
+        assert [outcome("one")] == list(again.hello.unconfirmed_outcomes)
+        again.welcome(outcome_acks=[Ack(lease=lease("one"), ack=Ack.ACK_TRY_AGAIN)])
+        assert "two" == (await again.outcome()).lease.job_id
+        again.acknowledge(lease("two"))
+        assert "one" == (await again.outcome()).lease.job_id
+
+
+async def test_an_outcome_larger_than_a_message_fails_its_job(make_bench: MakeBench, folder: Path) -> None:
+    """An older worker left it: set aside before any Hello, so that the worker is not kept out, and a failure in its place."""
+    huge = outcome("huge")
+    huge.succeeded.artifacts.extend([job_pb2.Artifact(path="p" * 1000)] * 5000)
+    write_durably(folder / "a~huge~1.outcome", huge.SerializeToString())
+    write_durably(folder / "a~job~1.outcome", outcome().SerializeToString())
+    async with make_bench() as bench:
+        stream = await bench.scheduler.stream()
+        said = {each.lease.job_id: each for each in stream.hello.unconfirmed_outcomes}
+        failure = said["huge"].failed
+        assert (["huge", "job"], outcome()) == (sorted(said), said["job"])
+        assert (job_pb2.Failure.KIND_PERMANENT, "OUTPUT_TOO_LARGE") == (failure.kind, failure.reason)
+        assert ["a~huge~1.damaged", "a~huge~1.outcome", "a~job~1.outcome"] == names(folder)
+        # Before the worker ends: it is not welcome yet.
+        stream.welcome()
+
+
+async def test_a_disk_that_hangs_is_waited_for_for_a_while(
+    bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the outcome is said, and the lease is over. What the disk does late is undone."""
+    monkeypatch.setattr(journal_module, "WRITE_SECONDS", 0.2)
+    monkeypatch.setattr(journal_module, "SETTLE_SECONDS", 0.1)
+    gate = Gate(monkeypatch)
+    stream = await bench.scheduler.welcomed()
+    await ended(bench, stream)
+    assert lease() == (await stream.outcome()).lease
+    assert (0, False) == (bench.holdings.busy, await bench.journal.settle())
+    stream.acknowledge(lease())
+    await bench.until(lambda: not bench.journal.unconfirmed)
+    gate.open()
+    monkeypatch.setattr(journal_module, "SETTLE_SECONDS", 10)
+    assert (True, []) == (await bench.journal.settle(), names(folder))

@@ -171,6 +171,16 @@ async def test_a_program_that_is_not_there_says_so():
     assert (125, "telecine-launcher: /nonexistent/ffmpeg: No such file or directory") == (ended.code, ended.log_tail)
 
 
+async def test_a_folder_is_the_childs_affair():
+    """The worker does not go there to start it, which would keep all its threads for as long as a file system hangs."""
+    for cwd, said in (("/nonexistent", "telecine-launcher: /nonexistent: No such file or directory"), ("/tmp", "/tmp")):
+        argv = (sys.executable, "-I", "-S", "-c", "import os, sys; sys.exit(os.getcwd())")
+        child = Command(argv=argv, marker="test", cwd=cwd)
+        async with running(child, on_output=bytearray().extend, stop=StopOrder()) as started:
+            ended = await started.wait()
+        assert said == ended.log_tail
+
+
 async def test_floods_on_both_pipes_are_drained_into_little_memory():
     """Eighty megabytes in long and short lines pass; first and last lines are kept, and how many are not is counted."""
     ended, output = await run("""
@@ -345,6 +355,6 @@ def test_the_launcher_refuses_when_the_worker_is_gone_already():
     """A child that is born after its worker's death never becomes FFmpeg."""
     from telecine_worker.sandbox import launcher
 
-    argv = [sys.executable, "-I", "-S", launcher.__file__, "1", "/bin/true"]
+    argv = [sys.executable, "-I", "-S", launcher.__file__, "1", "/", "/bin/true"]
     ran = subprocess.run(argv, capture_output=True, check=False)
     assert (125, b"telecine-launcher: the worker is gone\n") == (ran.returncode, ran.stderr)

@@ -369,6 +369,77 @@ def test_fail_takes_back_what_it_published(root, staging):
     assert "foreign" == (root / "new/out/y.mp4").read_text()
 
 
+def test_what_another_attempt_committed_is_not_taken_back(root, staging):
+    """It put its own file in the place of ours, which is not ours to remove, whatever the window."""
+    publisher = Publisher(staging, inputs={}, replace=False, per_attempt=False, allowed=yes)
+    publisher.publish("out-0.mp4", "x.mp4")
+    (root / "new/out/later").write_text("later")
+    (root / "new/out/later").rename(root / "new/out/x.mp4")
+    (root / "new/out/y.mp4").write_text("foreign")
+    with pytest.raises(AttemptFailed, match="OUTPUT_EXISTS"):
+        publisher.publish("out-1.mp4", "y.mp4")
+    assert "later" == (root / "new/out/x.mp4").read_text()
+
+
+def test_nothing_is_taken_back_past_the_window(root, staging):
+    """Another attempt may have found the file in place and counted on it; with a new window it goes on."""
+    answers = iter([True, True, True, True, False, True, True, True])
+    publisher = Publisher(staging, inputs={}, replace=False, per_attempt=False, allowed=lambda: next(answers))
+    publisher.publish("out-0.mp4", "x.mp4")
+    (root / "new/out/y.mp4").write_text("foreign")
+    with pytest.raises(WindowOver):
+        publisher.publish("out-1.mp4", "y.mp4")
+    assert (root / "new/out/x.mp4").exists()
+    with pytest.raises(AttemptFailed, match="OUTPUT_EXISTS"):
+        publisher.publish("out-1.mp4", "y.mp4")
+    assert not (root / "new/out/x.mp4").exists()
+
+
+def test_an_own_place_is_taken_within_the_window_only(root, staging):
+    """Looking whose file is there takes its time."""
+    publisher = Publisher(staging, inputs={}, replace=False, per_attempt=False, allowed=yes)
+    publisher.prepare("out-0.mp4", "x.mp4")
+    publisher.publish("out-0.mp4", "x.mp4")
+    answers = iter([True, True, False])
+    again = Publisher(staging, inputs={}, replace=False, per_attempt=False, allowed=lambda: next(answers))
+    with pytest.raises(WindowOver):
+        again.publish("out-1.mp4", "x.mp4")
+    assert "out-0.mp4" == (root / "new/out/x.mp4").read_text()
+
+
+def test_a_staged_file_that_is_removed_meanwhile_is_lost(root, staging, monkeypatch):
+    """Also while the attempt looks whose file is in its place."""
+    publisher = Publisher(staging, inputs={}, replace=False, per_attempt=False, allowed=yes)
+    publisher.prepare("out-0.mp4", "x.mp4")
+    publisher.publish("out-0.mp4", "x.mp4")
+    is_foreign = publisher._is_foreign
+
+    def looking(parts):
+        Path(staging.cwd, "out-1.mp4").unlink()
+        return is_foreign(parts)
+
+    monkeypatch.setattr(publisher, "_is_foreign", looking)
+    with pytest.raises(AttemptFailed) as error:
+        publisher.publish("out-1.mp4", "x.mp4")
+    assert (FailureKind.RETRYABLE, "STAGING_LOST") == (error.value.failure.kind, error.value.failure.reason)
+
+
+def test_a_folder_that_is_gone_is_lost_a_file_was_never_written(root, staging):
+    """What wakes late finds nothing because a newer attempt removed it, which says nothing about the input."""
+    (Path(staging.cwd) / "out-0.mp4").unlink()
+    with pytest.raises(AttemptFailed) as never, staging.reading("out-0.mp4", "x.mp4"):
+        pass
+    newer = open_staging(FileRoots([root]), uri=f"file://{root}/new/out", name="t~job~1~8")
+    newer.remove_older()
+    with pytest.raises(AttemptFailed) as gone, staging.reading("out-1.mp4", "y.mp4"):
+        pass
+    newer.discard()
+    failures = [error.value.failure for error in (never, gone)]
+    assert [(FailureKind.PERMANENT, "OUTPUT_EMPTY"), (FailureKind.RETRYABLE, "STAGING_LOST")] == [
+        (failure.kind, failure.reason) for failure in failures
+    ]
+
+
 def test_a_new_name_is_never_taken_over(tmp_path, monkeypatch):
     """With and without renameat2: an existing file stays, a free name is taken."""
     directory = os.open(tmp_path, os.O_RDONLY)

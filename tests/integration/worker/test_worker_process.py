@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import grpc
 import pytest
 
-from support.ffmpeg_under_test import make_clip, toolchain_under_test
-from support.scripted_scheduler import ScriptedScheduler, ScriptedStream
+from support.ffmpeg_under_test import make_clip
+from support.scripted_scheduler import ScriptedScheduler
 from support.worker_bench import lease
+from support.worker_process import Start, ended, working
+from telecine.v1 import lease_service_pb2 as pb
 from telecine.v1 import media_pb2
 
 # In the place of FFmpeg: an attempt that goes on until it is stopped.
@@ -51,54 +49,6 @@ async def crash(self):
     raise LookupError("boom")
 app.Worker.run = crash
 """
-MAIN = "from telecine_worker.__main__ import main; main()"
-
-Start = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
-
-
-@pytest.fixture
-def start(scheduler: ScriptedScheduler, tmp_path: Path) -> Start:
-    """Starts a worker whose program begins with *prepare*; ends it, whatever has become of it."""
-
-    @asynccontextmanager
-    async def started(prepare: str = "", *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        tools = toolchain_under_test()
-        settings = {
-            "TELECINE_SCHEDULERS": str(scheduler.address), "TELECINE_WORK_DIR": str(tmp_path / "work"),
-            "TELECINE_METRICS_LISTEN": "127.0.0.1:0", "TELECINE_FFMPEG": str(tools.ffmpeg),
-            "TELECINE_FFPROBE": str(tools.ffprobe), "TELECINE_FILE_ROOTS": str(tmp_path),
-        }  # fmt: skip
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", prepare + MAIN, *arguments, env=os.environ | settings,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
-
-    return started
-
-
-async def working(scheduler: ScriptedScheduler) -> ScriptedStream:
-    """A stream whose worker runs one attempt."""
-    stream = await scheduler.welcomed()
-    spec = media_pb2.JobSpec(inputs={"main": media_pb2.Input(uri="file:///in.mp4")})
-    spec.output.uri = "file:///out"
-    spec.task.transcode.input = "main"
-    spec.task.transcode.path = "out.mp4"
-    stream.grant(lease(), spec=spec.SerializeToString())
-    await stream.accept()
-    return stream
-
-
-async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
-    """Its exit code and what it said on standard error."""
-    async with asyncio.timeout(15):
-        _, said = await process.communicate()
-    return process.returncode, said.decode()
 
 
 async def test_a_probe_is_answered_without_publishing(
@@ -136,6 +86,26 @@ async def test_no_common_protocol_ends_it_with_words(scheduler: ScriptedSchedule
         await stream.fail(grpc.StatusCode.FAILED_PRECONDITION, "UNSUPPORTED_PROTOCOL")
         code, said = await ended(process)
     assert (2, True) == (code, "telecine-worker: scripted UNSUPPORTED_PROTOCOL" in said)
+
+
+async def test_a_worker_that_is_refused_returns_what_it_holds(
+    scheduler: ScriptedScheduler, start: Start, tmp_path: Path
+) -> None:
+    """A scheduler of another version takes over: the attempt is given back at once, and its outcome kept for a next life."""
+    async with start(LASTING, "--drain", "10m") as process:
+        stream = await working(scheduler)
+        await stream.fail(grpc.StatusCode.UNAVAILABLE)
+        while process.returncode is None:
+            refusing = asyncio.create_task(scheduler.stream())
+            ending = asyncio.create_task(process.wait())
+            await asyncio.wait({refusing, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if refusing.done():
+                await refusing.result().fail(grpc.StatusCode.FAILED_PRECONDITION, "UNSUPPORTED_PROTOCOL")
+            refusing.cancel()
+            ending.cancel()
+        code, _ = await ended(process)
+    kept = [pb.Outcome.FromString(path.read_bytes()) for path in (tmp_path / "work" / "journal").glob("*.outcome")]
+    assert (2, [(lease(), "returned")]) == (code, [(each.lease, each.WhichOneof("kind")) for each in kept])
 
 
 async def test_sigterm_waits_for_attempts(scheduler: ScriptedScheduler, start: Start) -> None:

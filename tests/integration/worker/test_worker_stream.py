@@ -7,14 +7,17 @@ from datetime import timedelta
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from support.scripted_scheduler import ScriptedScheduler
-from support.worker_bench import Bench, lease
+from support.worker_bench import Bench, MakeBench, lease
 from telecine.v1 import lease_service_pb2 as pb
-from telecine_worker import lease_stream, reconnection
+from telecine_client import channels
+from telecine_process.addresses import parse_address
+from telecine_scheduler.rpc import server
+from telecine_worker import lease_stream, reconnection, unconfirmed
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
 from telecine_worker.outcome import StopReason
-from telecine_worker.reconnection import Refused
 
 Code = grpc.StatusCode
 STALE, CANCEL, TRY_AGAIN = (
@@ -63,6 +66,20 @@ async def test_a_scheduler_that_vanishes_is_looked_for(bench: Bench) -> None:
         assert [lease()] == [renewal.lease for renewal in again.hello.held_leases]
 
 
+async def test_progress_between_hello_and_welcome_is_told(bench: Bench) -> None:
+    """What the worker would have said then is not sent, and said again at the Welcome."""
+    stream = await bench.scheduler.welcomed()
+    stream.grant(lease())
+    await stream.accept()
+    await stream.fail(Code.UNAVAILABLE)
+    again = await bench.scheduler.stream()
+    bench.attempts[1].report(Snapshot(phase=Phase.ENCODING, frame_count=7))
+    (held,) = bench.holdings._leases.values()
+    await bench.until(lambda: not held.is_due(1e9))
+    again.welcome()
+    assert 7 == (await again.renewal()).progress.frame_count
+
+
 async def test_stale_in_the_welcome_ends_the_attempt(bench: Bench) -> None:
     """The verdicts of the Welcome count as any others."""
     stream = await bench.scheduler.welcomed()
@@ -107,12 +124,47 @@ async def test_a_worker_with_a_twin_waits_as_it_is_told(bench: Bench) -> None:
 
 
 async def test_no_common_protocol_is_final(bench: Bench) -> None:
-    """The part that keeps the stream raises Refused, which ends the process with 2."""
-    stream = await bench.scheduler.stream()
-    await stream.fail(Code.FAILED_PRECONDITION, "UNSUPPORTED_PROTOCOL")
-    keeps_stream = bench.running.pop(1)
-    with pytest.raises(Refused, match="UNSUPPORTED_PROTOCOL"):
-        await asyncio.wait_for(keeps_stream, 10)
+    """Which ends the process with 2. What runs is not touched by that; the stream goes on trying."""
+    stream = await bench.scheduler.welcomed()
+    stream.grant(lease())
+    await stream.accept()
+    await stream.fail(Code.UNAVAILABLE)
+    await (await bench.scheduler.stream()).fail(Code.FAILED_PRECONDITION, "UNSUPPORTED_PROTOCOL")
+    async with asyncio.timeout(10):
+        await bench.stream.refused.wait()
+    assert ("scripted UNSUPPORTED_PROTOCOL", []) == (bench.stream.refusal, bench.attempts[1].stops)
+    await bench.scheduler.welcomed()
+
+
+def unsupported() -> grpc.aio.AioRpcError:
+    """As a scheduler of another version says it."""
+    status = ScriptedScheduler.status(Code.FAILED_PRECONDITION, "UNSUPPORTED_PROTOCOL")
+    trailers = grpc.aio.Metadata(*status.trailing_metadata)
+    return grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), trailers, details=status.details)
+
+
+def test_all_schedulers_have_to_refuse_a_worker() -> None:
+    """While they are replaced one is newer: only when each has said so since the last Welcome is it final."""
+    addresses = [parse_address(f"10.0.0.{number}:50051") for number in (1, 2)]
+    reconnecting = reconnection.Reconnection(addresses)
+    for _ in range(2):
+        reconnecting.consider(unsupported(), addresses[0])
+    reconnecting.succeed()
+    reconnecting.consider(unsupported(), addresses[1])
+    assert reconnecting.refusal is None
+    reconnecting.consider(unsupported(), addresses[0])
+    assert "scripted UNSUPPORTED_PROTOCOL" == reconnecting.refusal
+
+
+def test_a_peer_that_does_not_answer_pings_is_left_in_time() -> None:
+    """After 15 s on an idle connection, on every side: gRPC's own limit for the answer is a minute."""
+    for options in (lease_stream.OPTIONS, server.OPTIONS, channels.OPTIONS):
+        wanted = {
+            "grpc.keepalive_time_ms": 10_000,
+            "grpc.keepalive_timeout_ms": 5_000,
+            "grpc.http2.ping_timeout_ms": 5_000,
+        }
+        assert wanted.items() <= dict(options).items()
 
 
 async def test_a_broken_rule_is_an_accident_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,12 +268,76 @@ async def test_a_scheduler_that_does_not_answer_is_left(bench: Bench, monkeypatc
     """No Welcome within the time for it: the worker tries again."""
     await bench.scheduler.stream()
     assert not bench.stream.connected.is_set()
-    monkeypatch.setattr(lease_stream, "WELCOME_SECONDS", 0.1)
+    monkeypatch.setattr(lease_stream, "ANSWER_SECONDS", 0.1)
     # The first wait began with the old patience; a break begins the next.
     await bench.scheduler.vanish()
     async with ScriptedScheduler(bench.scheduler.address.port) as successor:
         epochs = [(await successor.stream()).hello.stream_epoch for _ in range(2)]
     assert 1 == epochs[1] - epochs[0]
+
+
+@pytest.mark.parametrize(("most", "ttl"), [(0.3, timedelta(seconds=30)), (10.0, timedelta(seconds=0.6))])
+async def test_a_scheduler_that_does_not_answer_renewals_is_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, most: float, ttl: timedelta
+) -> None:
+    """It is stopped, or hangs: its connection shows that only later. The lease goes along, and FFmpeg goes on. Where leases are
+    short, so is the patience: half of their time.
+    """
+    monkeypatch.setattr(lease_stream, "ANSWER_SECONDS", most)
+    lease_ttl = Duration()
+    lease_ttl.FromTimedelta(ttl)
+    stream = await bench.scheduler.welcomed(renew_interval=timedelta(milliseconds=20), lease_ttl=lease_ttl)
+    stream.grant(lease())
+    await stream.accept()
+    renewal = await stream.renewal()
+    began = asyncio.get_running_loop().time()
+    again = await bench.scheduler.stream()
+    waited = asyncio.get_running_loop().time() - began
+
+    assert waited > 0.2
+    assert (lease(), 2, [lease()]) == (
+        renewal.lease, again.hello.stream_epoch, [held.lease for held in again.hello.held_leases]
+    )  # fmt: skip
+    assert [] == bench.attempts[1].stops
+    # The new stream has its own patience: what was asked on the old one is not waited for.
+    again.welcome(renew_interval=timedelta(milliseconds=20), lease_ttl=lease_ttl)
+    for _ in range(3):
+        await again.renewal()
+        again.rule(lease(), TRY_AGAIN)
+    await asyncio.wait_for(stream.over.wait(), 10)
+    assert not again.over.is_set()
+
+
+async def test_a_scheduler_that_answers_is_not_left(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any answer counts: while the store is away, a scheduler says just that."""
+    monkeypatch.setattr(lease_stream, "ANSWER_SECONDS", 0.3)
+    stream = await bench.scheduler.welcomed(renew_interval=timedelta(milliseconds=20))
+    stream.grant(lease())
+    await stream.accept()
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 0.9
+    while loop.time() < until:
+        await stream.renewal()
+        stream.rule(lease(), TRY_AGAIN)
+    assert not stream.over.is_set()
+
+
+async def test_a_long_journal_follows_the_welcome(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hello has no more outcomes than a scheduler takes, the oldest first; the others are said at once after it."""
+    monkeypatch.setattr(unconfirmed, "MOST_IN_HELLO", 3)
+    monkeypatch.setattr(unconfirmed, "RESEND_OUTCOME_SECONDS", 3600.0)
+    async with make_bench() as bench:
+        stream = await bench.scheduler.welcomed()
+        for token in range(1, 6):
+            stream.grant(lease(f"job{token}", token))
+            await stream.accept()
+            bench.attempts[token].end()
+            await stream.outcome()
+        await stream.fail(Code.UNAVAILABLE)
+        again = await bench.scheduler.stream()
+        again.welcome()
+        rest = [(await again.outcome()).lease.token for _ in range(2)]
+        assert ([1, 2, 3], [4, 5]) == ([each.lease.token for each in again.hello.unconfirmed_outcomes], rest)
 
 
 async def test_a_defect_in_what_comes_in_costs_one_stream(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +374,7 @@ async def test_schedulers_are_tried_in_turn(bench: Bench) -> None:
 def test_pauses_grow_to_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Full jitter: at once after a break, then within a second while the leases' grace lasts, then up to ten seconds."""
     monkeypatch.undo()
-    counted = reconnection.Reconnection()
+    counted = reconnection.Reconnection([])
     assert counted.pause() <= 0.3
     counted.lose()
     assert 0.3 < max(counted.pause() for _ in range(100)) <= 1.0

@@ -11,7 +11,7 @@ import pytest
 from telecine.v1 import job_pb2
 from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker import convert
-from telecine_worker.failure import Failure, FailureKind
+from telecine_worker.failure import AttemptFailed, Failure, FailureKind
 from telecine_worker.ffmpeg.findings import Detection, DetectionKind
 from telecine_worker.ffmpeg.media_info import SubtitleStream
 from telecine_worker.ffmpeg.process import Usage
@@ -25,6 +25,24 @@ def test_every_kind_has_its_wire_value(kind):
     message = convert.failure(Failure(kind=kind, reason="R", message="m", log_tail="l", exit_code=-9))
     assert f"KIND_{kind.name}" == job_pb2.Failure.Kind.Name(message.kind)
     assert ("R", "m", "l", -9) == (message.reason, message.message, message.log_tail, message.exit_code)
+
+
+@pytest.mark.parametrize(("count", "reason"), [(0, None), (199, None), (300, "OUTPUT_TOO_LARGE")])
+def test_a_result_that_no_scheduler_would_take_is_a_failure(count, reason):
+    """Of files with long paths, for good: an outcome within the limit leaves a Hello room for leases."""
+    files = [
+        Artifact(path="p" * 1024, uri="u" * 9000, size_bytes=1, sha256="0" * 64, media_type="image/jpeg", media=None)
+    ] * count
+    ended = Succeeded(usage=Usage(), artifacts=tuple(files), inputs={})
+    try:
+        convert.check_size(ended)
+        found = None
+    except AttemptFailed as error:
+        found = error.failure.reason
+        assert (FailureKind.PERMANENT, True) == (error.failure.kind, "2097152 are allowed" in error.failure.message)
+    assert reason == found
+    message = convert.outcome(pb.LeaseRef(tenant="a", job_id="j", token=1), ended)
+    assert (message.ByteSize() <= convert.MOST_OUTCOME_BYTES) == (reason is None)
 
 
 def test_no_process_no_exit_code():

@@ -40,6 +40,10 @@ P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, Fa
         (1, "[error] Input/output error", R, "IO_ERROR"),
         (1, "[warning] Output file is empty, nothing was encoded", P, "OUTPUT_EMPTY"),
         (125, "telecine-launcher: /x: No such file or directory", R, "LAUNCH_FAILED"),
+        (1, "telecine-launcher: /x: No such file or directory", R, "STAGING_LOST"),
+        (1, "telecine-launcher: no", U, "FFMPEG_FAILED"),
+        (125, "[error] telecine-launcher: no", U, "FFMPEG_FAILED"),
+        (125, "", U, "FFMPEG_FAILED"),
         (183, "", P, "INPUT_INVALID"),
         (1, "[error] something new", U, "FFMPEG_FAILED"),
         (1, "", U, "FFMPEG_FAILED"),
@@ -66,6 +70,17 @@ def test_the_table(code, line, kind, reason):
     """One way of ending, one verdict."""
     verdict, _ = verdict_of(code, [line] if line else [])
     assert (kind, reason) == (verdict.kind, verdict.reason)
+
+
+def test_the_launcher_speaks_alone():
+    """A media file whose texts end a line and begin the next one as the launcher would says nothing about the worker."""
+    lines = [
+        "[matroska @] [warning] DocType x",
+        "telecine-launcher: no",
+        "[error] Decode error rate 1 exceeds maximum 0",
+    ]
+    assert "INPUT_TRUNCATED" == verdict_of(69, lines)[0].reason
+    assert "FFMPEG_FAILED" == verdict_of(125, lines[:2])[0].reason
 
 
 def test_a_cause_comes_before_its_consequences():
