@@ -29,8 +29,11 @@ async def test_the_rig_tells_what_happens_in_it() -> None:
             await fleet.history.call("submit", "job", client.submit(spec, job_id="job"))
             await fleet.history.call("cancel", "none", client.cancel("none"))
             async with asyncio.timeout(30):
-                while not (children := children_of(fleet.child("W1").pid)):
+                # Before that there are probes, which end by themselves.
+                while not any(event["event"] == "ffmpeg_start" for event in fleet.history.events()):
                     await asyncio.sleep(0.02)
+            children = children_of(fleet.child("W1").pid)
+            assert children
             nemesis.freeze("W1")
             stopped = [state_of(pid) for pid in (fleet.child("W1").pid, *children)]
             nemesis.thaw_all()
