@@ -89,7 +89,6 @@ class Conversation:
         # An outcome that could not be taken in just now is said again: its lease is no dead worker's.
         held += [convert.lease_of(outcome.lease) for outcome in self._hello.unconfirmed_outcomes]
         await self._leasing.open(self.stream, held)
-        self._store = self._leasing.store
         message = pb.Welcome(
             protocol_version=PROTOCOL_VERSION, scheduler_id=self._scheduler, renew_results=results, outcome_acks=acks
         )
@@ -103,7 +102,6 @@ class Conversation:
     ) -> AsyncGenerator[pb.StreamLeasesResponse, None]:
         """What to send, until the worker has half-closed or the stream fails."""
         self._leasing.attach(self.stream)
-        self._metrics.worker_streams.inc()
         parts = [
             asyncio.create_task(self._read(requests), name="worker messages"),
             asyncio.create_task(self.stream.run(), name="dispatch"),
@@ -111,14 +109,15 @@ class Conversation:
         ]
         for part in parts:
             part.add_done_callback(self._failed)
-        try:
-            while (message := await self._outbox.take()) is not None:
-                yield message
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
-            self._metrics.worker_streams.dec()
+        # Counted down even where a second cancellation ends the wait for the parts.
+        with self._metrics.worker_streams.track_inprogress():
+            try:
+                while (message := await self._outbox.take()) is not None:
+                    yield message
+            finally:
+                for part in parts:
+                    part.cancel()
+                await asyncio.gather(*parts, return_exceptions=True)
 
     def _failed(self, part: asyncio.Task[None]) -> None:
         """A part that failed ends the stream with its error."""

@@ -29,7 +29,7 @@ class Leasing:
 
     def __init__(self, partitions: Partitions, metrics: SchedulerMetrics) -> None:
         self.store = RoutedStore(partitions)
-        # For a Hello, which is about all partitions at once.
+        # For a worker, which is about all partitions at once and asks again by itself.
         self.impatient_store = RoutedStore(partitions, patient=False)
         self.partitions = partitions
         self._registration = Registration(partitions, metrics)
