@@ -13,10 +13,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-import redis
 
 from support.ffmpeg_under_test import frames
-from support.invariants import Keyspace
+from support.judged_system import judged_system
 from support.processes import System, ffmpeg_children, free_port, wait_until
 from support.slow_job import slow_source, slow_spec
 from telecine_client import AsyncClient, AttemptOutcome, Job, JobState
@@ -29,13 +28,8 @@ TTL = {"LEASE_TTL": "6s", "RECONNECT_GRACE": "3s", "ACCEPT_WINDOW": "2s"}
 @pytest.fixture
 def system() -> Iterator[System]:
     """Ends with the invariants checked and no FFmpeg of ours left."""
-    with System(**TTL) as system:
+    with judged_system(JOB, **TTL) as system:
         yield system
-        for child in reversed(system.children):
-            child.end()
-        wait_until(lambda: not ffmpeg_children(f"~{JOB}~"), "FFmpeg to be gone")
-        with redis.Redis(unix_socket_path=str(system.redis.socket)) as client:
-            assert [] == Keyspace(client).violations()
 
 
 @pytest.fixture

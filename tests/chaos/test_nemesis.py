@@ -9,11 +9,11 @@ from pathlib import Path
 from chaos.rig.fleet import Fleet
 from chaos.rig.history import History
 from chaos.rig.nemesis import Nemesis, children_of, state_of
-from chaos.rig.ports import steady_port
 from chaos.rig.quiescence import quiesce
 from chaos.rig.specs import stand_in_spec
 from chaos.rig.stand_in import Behaviour
 from support.processes import ffmpeg_children
+from support.steady_ports import steady_port
 from telecine_client import AsyncClient, Unavailable
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from support.ffmpeg_under_test import frames, make_clip
-from support.invariants import Keyspace
-from support.processes import Child, System, ffmpeg_children, wait_until
+from support.judged_system import judged_system
+from support.processes import Child, System, wait_until
 from support.worker_process import MAIN
 from telecine.v1 import media_pb2
 from telecine_client import AsyncClient, AttemptOutcome, Job, JobState
@@ -69,13 +68,8 @@ def outputs(usual: str) -> list[Any]:
 @pytest.fixture
 def system() -> Iterator[System]:
     """Ends with the invariants checked and no FFmpeg of ours left."""
-    with System(**TIMES) as system:
+    with judged_system(JOB, **TIMES) as system:
         yield system
-        for child in reversed(system.children):
-            child.end()
-        wait_until(lambda: not ffmpeg_children(f"~{JOB}~"), "FFmpeg to be gone")
-        with redis.Redis(unix_socket_path=str(system.redis.socket)) as client:
-            assert [] == Keyspace(client).violations()
 
 
 def prepared(child: Child, prepare: str) -> Child:

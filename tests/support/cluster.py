@@ -14,9 +14,9 @@ import redis
 from redis.crc import key_slot
 
 from support.processes import wait_until
-from support.redis_ports import redis_port
 from support.redis_server import RedisServer
 from support.replicas import admin
+from support.steady_ports import steady_port
 
 SLOTS = 16384
 
@@ -38,9 +38,9 @@ class Cluster:
         buses = []
         for _ in range(3):
             folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="tc")))
-            buses.append(redis_port())
+            buses.append(steady_port())
             node = RedisServer(
-                folder, port=str(redis_port()), cluster_enabled="yes", cluster_port=str(buses[-1]),
+                folder, port=str(steady_port()), cluster_enabled="yes", cluster_port=str(buses[-1]),
                 cluster_node_timeout="2000", **self._settings,
             )  # fmt: skip
             self._open.callback(node.kill)

@@ -11,8 +11,8 @@ from typing import Any, Self
 import redis
 
 from support.processes import wait_until
-from support.redis_ports import redis_port
 from support.redis_server import RedisServer
+from support.steady_ports import steady_port
 
 
 def admin(server: RedisServer) -> redis.Redis:
@@ -50,7 +50,7 @@ class Pair:
     def server(self, **settings: str) -> RedisServer:
         """One that was not started yet, and ends with the pair."""
         folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="tc")))
-        server = RedisServer(folder, port=str(redis_port()), **(self._settings | settings))
+        server = RedisServer(folder, port=str(steady_port()), **(self._settings | settings))
         self._open.callback(server.kill)
         return server
 

@@ -11,9 +11,9 @@ from typing import Self
 import redis
 
 from support.processes import wait_until
-from support.redis_ports import redis_port
 from support.redis_server import server_binary
 from support.replicas import Pair
+from support.steady_ports import steady_port
 
 SERVICE = "jobs"
 DOWN_MILLISECONDS = 500
@@ -40,7 +40,7 @@ class Sentinels:
         return self
 
     def _launch(self, path: Path) -> None:
-        port = redis_port()
+        port = steady_port()
         path.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {path.parent}\n"
             f"sentinel monitor {SERVICE} 127.0.0.1 {self._pair.primary.port} 2\n"

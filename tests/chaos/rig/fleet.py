@@ -19,15 +19,14 @@ import redis
 
 from chaos.rig.commits import CommitReader
 from chaos.rig.history import History
-from chaos.rig.ports import steady_port
 from chaos.rig.tools import Tools
 from support.ffmpeg_under_test import make_clip
 from support.processes import Child, System, ffmpeg_children
+from support.steady_ports import steady_port
 from telecine_client import AsyncClient
 
 TTL_SECONDS = 6.0
 ACCEPT_SECONDS = 1.5
-GRACE_SECONDS = 3.0
 CANCEL_SECONDS = 2.0
 # The test profile. A sweep comes every 250 ms, renewals every 2 s or with progress.
 PROFILE = {

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support.redis_ports import redis_port
 from support.redis_server import RedisServer
 from support.replicas import admin, info
+from support.steady_ports import steady_port
 from support.swallowing_proxy import SwallowingProxy
 from telecine_scheduler.domain.errors import StoreUnavailable
 from telecine_scheduler.store.exchange import SILENT_SECONDS, Exchange
@@ -25,7 +25,7 @@ from telecine_scheduler.store.link import Replaced, close, connect
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory(prefix="tc") as folder:
-        server = RedisServer(Path(folder), port=str(redis_port()), appendonly="no", appendfsync="no")
+        server = RedisServer(Path(folder), port=str(steady_port()), appendonly="no", appendfsync="no")
         server.start()
         yield server
         server.kill()

@@ -21,11 +21,11 @@ from support import steady_callers
 from support.gate_proxy import GateProxy
 from support.invariants import Keyspace
 from support.processes import wait_until
-from support.redis_ports import redis_port
 from support.redis_server import RedisServer
 from support.replicas import admin
 from support.rpc_errors import refusal
 from support.running_scheduler import Running, ScriptedWorker, running_scheduler
+from support.steady_ports import steady_port
 from support.swallowing_proxy import SwallowingProxy
 from telecine.v1 import job_pb2
 from telecine.v1 import lease_service_pb2 as lease_pb
@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory(prefix="tc") as folder:
         server = RedisServer(
             Path(folder),
-            port=str(redis_port()),
+            port=str(steady_port()),
             busy_reply_threshold="50",
             loading_process_events_interval_bytes="1024",
         )

@@ -90,12 +90,18 @@ async def credit_for(stream: ScriptedStream, limit: int) -> None:
         pass
 
 
+def probing(folder: Path) -> Path:
+    """An ffprobe of ours, for something to happen to."""
+    program = folder / "ffprobe"
+    program.write_text(f'#!/bin/sh\nexec {toolchain_under_test().ffprobe} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
 async def test_a_program_that_cannot_be_started(scheduler: ScriptedScheduler, start: Start, tmp_path: Path) -> None:
     """Its rights were taken while the worker runs: the job goes back, no more is taken, and the endpoint says why."""
     clip = make_clip(tmp_path / "clip.mp4", seconds=1, size="64x64")
-    program = tmp_path / "ffprobe"
-    program.write_text(f'#!/bin/sh\nexec {toolchain_under_test().ffprobe} "$@"\n')
-    program.chmod(0o755)
+    program = probing(tmp_path)
     async with start(LOOKING_ONCE, "--ffprobe", str(program)) as process:
         stream, metrics = await ready(scheduler, process)
         program.chmod(0o644)
@@ -112,9 +118,7 @@ async def test_a_program_that_cannot_be_started(scheduler: ScriptedScheduler, st
 async def test_a_program_that_does_not_start(scheduler: ScriptedScheduler, start: Start, tmp_path: Path) -> None:
     """An upgrade took what it needs, which no look shows but starting it does: the job goes back, and no more is taken."""
     clip = make_clip(tmp_path / "clip.mp4", seconds=1, size="64x64")
-    program = tmp_path / "ffprobe"
-    program.write_text(f'#!/bin/sh\nexec {toolchain_under_test().ffprobe} "$@"\n')
-    program.chmod(0o755)
+    program = probing(tmp_path)
     async with start(LOOKING_ONCE, "--ffprobe", str(program)) as process:
         stream, metrics = await ready(scheduler, process)
         program.write_text("#!/nonexistent/sh\n")

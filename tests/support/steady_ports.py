@@ -1,4 +1,4 @@
-"""Ports for servers that must come back at the same place."""
+"""Ports for servers that are named to each other before they run, and that must come back at the same place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import socket
 
 # Below those that the kernel gives to outgoing connections: while a server is down, one of them may have its port.
-LOWEST, HIGHEST = 20000, 32000
+LOWEST, HIGHEST = 12000, 32000
 _ports = itertools.cycle(random.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST))
 
 
