@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 
-INTERLACED = frozenset({"tt", "bb", "tb", "bt"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoStream:
