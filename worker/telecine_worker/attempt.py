@@ -183,8 +183,7 @@ class Attempt:
         )
         await self._threads.run(publisher.check_inputs, [each.path for each in plan.artifacts])
         await work.run(plan)
-        infos = await work.verify(plan)
-        prepared = await work.prepare(plan, infos, publisher)
+        prepared = await work.prepare(await work.verify(plan), publisher)
         succeeded = self._success(tuple(_artifact(each, publisher) for each in prepared))
         await self._publish(prepared, publisher)
         return succeeded

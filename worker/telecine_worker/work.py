@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 from telecine.v1 import media_pb2
-from telecine_worker.failure import AttemptFailed, permanent
+from telecine_worker.execution import Execution
+from telecine_worker.failure import AttemptFailed
 from telecine_worker.ffmpeg import failure_kinds
 from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.findings import Findings, Wanted
@@ -16,10 +17,8 @@ from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.probe import probe
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Block, Meter, Phase, Snapshot, Stage
-from telecine_worker.ffmpeg.run import Ran, Surroundings, run_ffmpeg
+from telecine_worker.ffmpeg.run import Surroundings
 from telecine_worker.ffmpeg.stop_order import Stopped
-from telecine_worker.ffmpeg.verify import verify
-from telecine_worker.ffmpeg.verify_pictures import check_picture, decode_pictures
 from telecine_worker.inputs import Inputs
 from telecine_worker.storage.locations import FileRoots, check_relative
 from telecine_worker.storage.publishing import Publisher
@@ -27,7 +26,8 @@ from telecine_worker.storage.sources import Intake, sha256
 from telecine_worker.storage.staging import Staging, discard_older, open_staging
 from telecine_worker.storage.threads import Threads
 from telecine_worker.tasks import kinds
-from telecine_worker.tasks.plan import Plan, Step
+from telecine_worker.tasks.plan import Plan, Step, filled
+from telecine_worker.verification import Checked, Verification
 
 # Shares of what follows encoding, whose steps together are 1.
 VERIFYING_SHARE = 0.05
@@ -71,8 +71,9 @@ class Work:
         self._meter = meter
         self._on_progress = on_progress
         self._opened = Inputs(intake, threads, stopped=lambda: around.stop.given, on_input=on_input)
-        self._encoded_frames: int | None = None
-        self.findings = Findings(Wanted())
+        self._execution = Execution(
+            around, self._opened, Wanted(), cwd="/", on_block=self._on_block, on_usage=self._add_usage
+        )
         self.staging: Staging | None = None
         self.inputs: dict[str, MediaInfo] = {}
         self.usage = Usage()
@@ -105,67 +106,42 @@ class Work:
         return plan
 
     @property
+    def findings(self) -> Findings:
+        """What the steps found."""
+        return self._execution.findings
+
+    @property
     def input_files(self) -> dict[tuple[int, int], str]:
         """The names of the inputs by device and inode."""
         return self._opened.files
 
     async def run(self, plan: Plan) -> None:
         """Run every step."""
-        self.findings = Findings(plan.wanted or Wanted())
+        self._execution = Execution(
+            self._around, self._opened, plan.wanted or Wanted(), cwd=self._staging.cwd if self.staging else "/",
+            on_block=self._on_block, on_usage=self._add_usage,
+        )  # fmt: skip
         stages = [_stage(step, plan) for step in plan.steps]
         self._meter.plan([*stages, *(_AFTER_ENCODING if plan.artifacts else ())])
+        await self._threads.run(self._write_scripts, plan)
         for step, stage in zip(plan.steps, stages, strict=True):
             self._begin(stage)
             async with self._disk_suspected():
-                await self._run_step(step)
+                await self._execution.run(step)
 
-    async def verify(self, plan: Plan) -> list[MediaInfo | None]:
-        """Check every artifact, in the order of the plan."""
+    async def verify(self, plan: Plan) -> list[Checked]:
+        """Check every file that is to be published, in that order."""
         self._begin(_VERIFYING)
+        verification = Verification(self._around, self._staging, self._threads, on_usage=self._add_usage)
         async with self._disk_suspected():
-            return [*await self._verify_pictures(plan)] if plan.sequence else await self._verify_files(plan)
+            return await verification.check(plan, encoded_frames=self._execution.encoded_frames)
 
-    async def _verify_files(self, plan: Plan) -> list[MediaInfo | None]:
-        infos: list[MediaInfo | None] = []
-        for expected in plan.artifacts:
-            fd = await self._threads.run(self._staging.open_file, expected.file_name, expected.path)
-            with os.fdopen(fd):
-                verified = await verify(
-                    self._around,
-                    fd,
-                    expected,
-                    encoded_frames=self._encoded_frames if expected.exact_streams else None,
-                    on_block=lambda _: None,
-                    on_usage=self._add_usage,
-                )
-            infos.append(verified.info)
-        return infos
-
-    async def _verify_pictures(self, plan: Plan) -> list[MediaInfo]:
-        infos = []
-        for expected in plan.artifacts:
-            infos.append(await self._threads.run(self._check_picture, expected))
-            self.raise_if_stopped()
-        await decode_pictures(
-            self._around,
-            plan.artifacts,
-            plan.sequence,
-            cwd=self._staging.cwd,
-            on_block=lambda _: None,
-            on_usage=self._add_usage,
-        )
-        return infos
-
-    def _check_picture(self, expected: Expected) -> MediaInfo:
-        with self._staging.reading(expected.file_name, expected.path) as fd:
-            return check_picture(fd, expected)
-
-    async def prepare(self, plan: Plan, infos: list[MediaInfo | None], publisher: Publisher) -> list[Prepared]:
-        """Bring every artifact to disk, and take its checksum."""
+    async def prepare(self, checked: list[Checked], publisher: Publisher) -> list[Prepared]:
+        """Bring every file to disk, and take its checksum."""
         self._begin(_UPLOADING)
         prepared = []
-        for expected, info in zip(plan.artifacts, infos, strict=True):
-            prepared.append(await self._threads.run(self._prepare, expected, info, publisher))
+        for each in checked:
+            prepared.append(await self._threads.run(self._prepare, each, publisher))
             self.raise_if_stopped()
         return prepared
 
@@ -230,43 +206,6 @@ class Work:
     def _open_staging(self) -> None:
         self.staging = open_staging(self._roots, uri=self._spec.output.uri, name=self._around.marker)
 
-    async def _run_step(self, step: Step) -> None:
-        try:
-            ran = await self._run_ffmpeg(step)
-            if (ran.last.frame_count or 0) < step.least_frames:
-                raise permanent(
-                    "OUTPUT_EMPTY", f"only {ran.last.frame_count} of {step.least_frames} pictures were made"
-                )
-        except AttemptFailed as error:
-            if step.otherwise is not None and error.failure.reason == failure_kinds.OUTPUT_EMPTY.reason:
-                await self._run_step(step.otherwise)
-                return
-            if not step.measures_damage or error.failure.reason not in failure_kinds.DAMAGE:
-                raise
-            await self._opened.raise_if_unreadable()
-        else:
-            await self._judge(step, ran)
-
-    async def _run_ffmpeg(self, step: Step) -> Ran:
-        return await run_ffmpeg(
-            self._around,
-            step.filled(self._opened.urls),
-            doing=step.phase.value,
-            on_block=self._on_block,
-            on_usage=self._add_usage,
-            on_line=self.findings.line,
-            cwd="/" if self.staging is None else self.staging.cwd,
-        )
-
-    async def _judge(self, step: Step, ran: Ran) -> None:
-        """FFmpeg ended with code 0, and may have said more."""
-        self._encoded_frames = ran.last.frame_count
-        cut = failure_kinds.cut_short(ran.log_lines) if step.needs_whole_input else ""
-        if cut:
-            raise permanent("INPUT_TRUNCATED", f"the input is shorter than it says; FFmpeg says: {cut}")
-        if failure_kinds.sounds_damaged(ran.log_lines):
-            await self._opened.raise_if_unreadable()
-
     @asynccontextmanager
     async def _disk_suspected(self) -> AsyncIterator[None]:
         """Of what may fail because a disk did: then the failure is one to be tried again."""
@@ -277,14 +216,20 @@ class Work:
                 await self._opened.raise_if_unreadable()
             raise
 
-    def _prepare(self, expected: Expected, info: MediaInfo | None, publisher: Publisher) -> Prepared:
+    def _write_scripts(self, plan: Plan) -> None:
+        for script in plan.scripts:
+            lines = ["".join(filled(each, self._opened.urls, {}) for each in line) for line in script.lines]
+            self._staging.write_file(script.file_name, "\n".join([*lines, ""]).encode())
+
+    def _prepare(self, checked: Checked, publisher: Publisher) -> Prepared:
+        expected = checked.expected
         publisher.prepare(expected.file_name, expected.path)
         with self._staging.reading(expected.file_name, expected.path) as fd:
             digest = sha256(fd, lambda: self._around.stop.given)
             size = os.fstat(fd).st_size
         if digest is None:
             raise Stopped
-        return Prepared(expected=expected, info=info, size_bytes=size, sha256=digest)
+        return Prepared(expected=expected, info=checked.info, size_bytes=size, sha256=digest)
 
 
 _VERIFYING = Stage(phase=Phase.VERIFYING, weight=VERIFYING_SHARE)

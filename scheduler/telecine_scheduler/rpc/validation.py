@@ -21,7 +21,8 @@ MAX_SPEC_BYTES = 64 * 1024
 # Nobody mends more at a time, and an answer has no room for more.
 MOST_VIOLATIONS = 50
 # Options of the contract that this version does not carry out, by kind of task; refused, so that none silently does nothing.
-_LATER = {"transcode": ("filters", "audio.loudness", "video.tone_map_to_sdr")}
+_LATER = {"transcode": ("filters", "audio.loudness", "video.tone_map_to_sdr", "video.hardware")}
+_LATER_OF_ALL = ("damage_policy", "verification")
 
 M = TypeVar("M", bound=Message)
 
@@ -85,6 +86,9 @@ def unsupported(spec: media_pb2.JobSpec) -> str:
     for dotted in _LATER.get(kind, ()):
         if _is_set(getattr(spec.task, kind), dotted):
             return f"spec.task.{kind}.{dotted} is not there yet; leave it out"
+    for name in _LATER_OF_ALL:
+        if _is_set(spec, name):
+            return f"spec.{name} is not there yet; leave it out"
     inputs = {urlsplit(source.uri).scheme for source in spec.inputs.values()}
     for scheme in sorted(inputs - HTTP | {urlsplit(spec.output.uri).scheme}):
         if scheme not in {"", "file"}:

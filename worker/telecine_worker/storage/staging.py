@@ -42,6 +42,15 @@ class Staging:
         """The folder as a working directory for child processes, whatever happens to its path."""
         return f"/proc/{os.getpid()}/fd/{self.folder_fd}"
 
+    def write_file(self, file_name: str, content: bytes) -> None:
+        """Write a file of our own into the folder. Raises AttemptFailed."""
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(file_name, flags, 0o666, dir_fd=self.folder_fd), "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise disk_errors.write_failure(error, file_name) from error
+
     @contextlib.contextmanager
     def reading(self, file_name: str, what: str) -> Iterator[int]:
         """A descriptor of the staged file *file_name*, closed at the end. Raises as `open_file`."""

@@ -31,7 +31,37 @@ class OutputPlace:
         return f"{{out:{self.file_name}}}"
 
 
-Argument = str | InputPlace | OutputPlace
+@dataclass(frozen=True, slots=True)
+class MeasuredPlace:
+    """Stands in arguments for *text* with what earlier steps measured: %(loudness.integrated_lufs).2f and the like, by the
+    names of Findings.measurements, a percent sign said twice. Where one of them was not measured, *otherwise* stands there.
+    """
+
+    text: str
+    otherwise: str
+
+    def __str__(self) -> str:
+        return f"{{measured:{self.text}}}"
+
+    def filled(self, measurements: Mapping[str, float]) -> str:
+        """The argument itself."""
+        try:
+            return self.text % measurements
+        except KeyError:
+            return self.otherwise
+
+
+Argument = str | InputPlace | OutputPlace | MeasuredPlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A text file that is in the staging folder before the first step, as *file_name*: each line is its arguments joined,
+    inputs as the URLs that FFmpeg opens.
+    """
+
+    file_name: str
+    lines: tuple[tuple[Argument, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +84,11 @@ class Step:
     least_frames: int = 0
     otherwise: Step | None = None
 
-    def filled(self, inputs: Mapping[str, str]) -> list[str]:
-        """The arguments with places filled: inputs by their URLs, outputs relative to the staging folder."""
-        return [_filled(argument, inputs) for argument in self.argv]
+    def filled(self, inputs: Mapping[str, str], measurements: Mapping[str, float]) -> list[str]:
+        """The arguments with places filled: inputs by their URLs, outputs relative to the staging folder, measured values by
+        what earlier steps found.
+        """
+        return [filled(argument, inputs, measurements) for argument in self.argv]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +96,21 @@ class Plan:
     """Steps in order, and the artifacts in the order in which they are published.
 
     *wanted* is what to read from the log of the steps. *sequence* is set when the artifacts are stills: the pattern of
-    their staged names, %d counting from 1.
+    their staged names, %d counting from 1. *scripts* are files that we write ourselves, for FFmpeg or as artifacts.
     """
 
     steps: tuple[Step, ...]
     artifacts: tuple[Expected, ...] = ()
     wanted: Wanted | None = None
     sequence: str = ""
+    scripts: tuple[Script, ...] = ()
 
 
-def _filled(argument: Argument, inputs: Mapping[str, str]) -> str:
+def filled(argument: Argument, inputs: Mapping[str, str], measurements: Mapping[str, float]) -> str:
+    """One argument with its place filled."""
     match argument:
+        case MeasuredPlace():
+            return argument.filled(measurements)
         case InputPlace(name):
             return inputs[name]
         case OutputPlace(file_name):

@@ -1,0 +1,81 @@
+"""Whether what an attempt made is what was planned, file by file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from telecine_worker.ffmpeg.expected import Expected
+from telecine_worker.ffmpeg.media_info import MediaInfo
+from telecine_worker.ffmpeg.process import Usage
+from telecine_worker.ffmpeg.run import Surroundings
+from telecine_worker.ffmpeg.stop_order import Stopped
+from telecine_worker.ffmpeg.verify import verify
+from telecine_worker.ffmpeg.verify_pictures import check_picture, decode_pictures
+from telecine_worker.storage.staging import Staging
+from telecine_worker.storage.threads import Threads
+from telecine_worker.tasks.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """One staged file that is as it should be. *info* is what it turned out to be, None for what is not media."""
+
+    expected: Expected
+    info: MediaInfo | None
+
+
+class Verification:
+    """Of the staged files of one attempt. *on_usage* hears what each process cost."""
+
+    def __init__(
+        self, around: Surroundings, staging: Staging, threads: Threads, *, on_usage: Callable[[Usage], None]
+    ) -> None:
+        self._around = around
+        self._staging = staging
+        self._threads = threads
+        self._on_usage = on_usage
+
+    async def check(self, plan: Plan, *, encoded_frames: int | None) -> list[Checked]:
+        """Every file that is to be published, in that order. *encoded_frames* is what the encoder says it made.
+
+        Raises AttemptFailed, Stopped.
+        """
+        if plan.sequence:
+            return await self._check_pictures(plan)
+        return [await self._check_file(each, encoded_frames) for each in plan.artifacts]
+
+    async def _check_file(self, expected: Expected, encoded_frames: int | None) -> Checked:
+        fd = await self._threads.run(self._staging.open_file, expected.file_name, expected.path)
+        with os.fdopen(fd):
+            verified = await verify(
+                self._around,
+                fd,
+                expected,
+                encoded_frames=encoded_frames if expected.exact_streams else None,
+                on_block=lambda _: None,
+                on_usage=self._on_usage,
+            )
+        return Checked(expected=expected, info=verified.info)
+
+    async def _check_pictures(self, plan: Plan) -> list[Checked]:
+        checked = []
+        for expected in plan.artifacts:
+            info = await self._threads.run(self._check_picture, expected)
+            checked.append(Checked(expected=expected, info=info))
+            if self._around.stop.given:
+                raise Stopped
+        await decode_pictures(
+            self._around,
+            plan.artifacts,
+            plan.sequence,
+            cwd=self._staging.cwd,
+            on_block=lambda _: None,
+            on_usage=self._on_usage,
+        )
+        return checked
+
+    def _check_picture(self, expected: Expected) -> MediaInfo:
+        with self._staging.reading(expected.file_name, expected.path) as fd:
+            return check_picture(fd, expected)
