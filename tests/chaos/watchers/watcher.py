@@ -17,6 +17,8 @@ from telecine_client import AsyncClient
 
 FINAL = {job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED}
 LONGEST_PAUSE_SECONDS = 1.0
+# CANCELLED: a scheduler that stops cut a stream whose connection was stalled.
+BROKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +83,7 @@ class BareWatch:
                     changes = [(change.revision, job_pb2.JobState.Name(change.state)) for change in job.recent_changes]
                     seen.take(job.revision, changes, final=job.state in FINAL)
             except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                if error.code() not in BROKEN:
                     seen.wrong.append(f"{seen.job_id}: a watch ended with {error.code().name}: {error.details()}")
             if seen.finals:
                 return
