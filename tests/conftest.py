@@ -8,8 +8,10 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 TESTS = Path(__file__).parent
 # Where it makes no difference which Redis and FFmpeg there is: one pass is enough (marker once).
@@ -43,3 +45,16 @@ def _no_settings() -> Iterator[None]:
             if name.startswith("TELECINE_") and not name.startswith("TELECINE_TEST_"):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that is run in this process sets up logs: no logger may keep its standard error, which is closed after it."""
+    configure = structlog.configure
+
+    def uncached(**settings: Any) -> None:
+        configure(**settings | {"cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", uncached)
+    yield
+    structlog.reset_defaults()

@@ -27,19 +27,32 @@ MAY_IMPORT = {
     f"worker/{W}/sandbox": {f"{W}.sandbox"},
     f"worker/{W}/tasks": {f"{W}.tasks", f"{W}.ffmpeg", f"{W}.failure", "telecine"},
     f"worker/{W}/attempt.py": {
-        f"{W}.ffmpeg", f"{W}.storage", f"{W}.tasks", f"{W}.failure", f"{W}.outcome", f"{W}.work", "telecine",
+        f"{W}.ffmpeg", f"{W}.storage", f"{W}.tasks", f"{W}.failure", f"{W}.outcome", f"{W}.work", f"{W}.artifacts", "telecine",
     },
     f"worker/{W}": {W, "telecine", "grpc", "google"} | PROCESS,
     "clients/python/telecine_client": {"telecine_client", "telecine", "grpc", "google"},
     "deploy/local/telecine_local": {"telecine_local"},
+    # The options of commands, which complete as all the others do.
+    "deploy/local/telecine_local/commands.py": {"telecine_local", "telecine_client.cli.completion"},
+    "deploy/local/telecine_local/offline": {
+        "telecine_local", "telecine_client", W, "telecine", "google",
+    } | PROCESS,
     "deploy/process/telecine_process": PROCESS,
 }  # fmt: skip
 LAYERED = (S, W, "telecine_process", "telecine_client", "telecine_local", "telecine", "grpc", "google", "redis")
 
 
 def modules(place: str) -> list[Path]:
+    """Those that the place rules: not those of a place within it, which has rules of its own."""
     path = ROOT / place
-    return [path] if path.suffix else sorted(path.rglob("*.py"))
+    if path.suffix:
+        return [path]
+    within_it = [ROOT / other for other in MAY_IMPORT if other.startswith(f"{place}/")]
+    return sorted(
+        module
+        for module in path.rglob("*.py")
+        if not any(other == module or other in module.parents for other in within_it)
+    )
 
 
 def imported(path: Path) -> Iterator[str]:

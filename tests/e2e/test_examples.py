@@ -25,6 +25,7 @@ from support.certificates import make_certificates
 from support.ffmpeg_under_test import make_clip
 from support.http_server import Asked, Film, HttpServer, status
 from support.processes import BIN, System, wait_until
+from support.s3_server import S3, s3_server
 from support.tls_front import TlsFront
 
 PAGE = Path(__file__).parents[2] / "docs" / "examples.md"
@@ -153,6 +154,16 @@ def neighbours(place: Path, scheduler: str) -> Iterator[dict[str, str]]:
         thread.join()
 
 
+@contextlib.contextmanager
+def object_store(place: Path) -> Iterator[S3]:
+    """An S3 server, with the film where the page says it is."""
+    with s3_server() as (host, port, client):
+        store = S3(host=host, port=port, client=client, bucket="films")
+        client.create_bucket(Bucket=store.bucket)
+        store.put("input.mp4", (place / "input.mp4").read_bytes())
+        yield store
+
+
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
     """Below a file root, with a film; a scheduler, a worker with two slots, and their neighbours."""
@@ -162,9 +173,14 @@ def reader() -> Iterator[Reader]:
         make_clip(place / "input.mp4", seconds=2, size="160x90")
         scheduler = system.scheduler().start()
         address = scheduler.ready["grpc"]
-        system.worker(address, TELECINE_SLOTS="2", TELECINE_HTTP_ALLOW="127.0.0.0/8").start()
-        wait_until(lambda: system.cli(address, "workers", "--json").stdout, "the worker to be known")
-        with neighbours(place, address) as addresses:
+        with object_store(place) as store, neighbours(place, address) as addresses:
+            settings = {
+                "TELECINE_SLOTS": "2",
+                "TELECINE_HTTP_ALLOW": "127.0.0.0/8",
+                "TELECINE_STORE_ROOTS": store.uri(),
+            }
+            system.worker(address, **settings, **store.environment).start()
+            wait_until(lambda: system.cli(address, "workers", "--json").stdout, "the worker to be known")
             yield Reader(place, addresses | {"127.0.0.1:50051": address})
 
 

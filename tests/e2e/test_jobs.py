@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from support.ffmpeg_under_test import frames, make_clip, probe, ssim
 from support.processes import Live, ffmpeg_children
 from telecine.v1 import media_pb2
-from telecine_client import AsyncClient, FailureKind, InvalidRequest, Job, JobState, Unimplemented
+from telecine_client import AsyncClient, FailureKind, InvalidRequest, Job, JobState, Phase
 
 H264 = media_pb2.Video(codec="h264", crf=18, preset="veryfast")
 AAC = media_pb2.Audio(codec="aac")
@@ -52,6 +53,16 @@ async def test_a_transcode_has_every_frame_and_looks_like_its_source(live: Live,
     assert (made.as_uri(), made.stat().st_size) == (artifact.uri, artifact.size_bytes)
     assert hashlib.sha256(made.read_bytes()).hexdigest() == artifact.sha256
     assert [] == leftovers(live)
+    [attempt] = job.attempts
+    assert (live.source.stat().st_size, artifact.size_bytes) == (attempt.input_size_bytes, attempt.output_size_bytes)
+    assert attempt.cpu_duration
+    assert attempt.peak_memory_bytes
+    assert set(Phase) - {Phase.ANALYZING, Phase.UNKNOWN} == attempt.phases.keys()
+    assert attempt.start_time
+    assert attempt.end_time
+    # The worker begins when it has said yes, the attempt when the store has heard it.
+    took = attempt.end_time - attempt.start_time + timedelta(seconds=10)
+    assert timedelta(0) < sum(attempt.phases.values(), timedelta()) <= took
 
 
 async def test_a_two_pass_transcode(live: Live, client: AsyncClient) -> None:
@@ -204,11 +215,11 @@ async def test_refused_arguments_are_named(live: Live, client: AsyncClient, args
 
 
 async def test_what_can_be_seen_is_refused_at_submit(live: Live, client: AsyncClient) -> None:
-    """A path that leaves its location and a task that comes later never become jobs."""
+    """A path that leaves its location, and a format that nobody writes, never become jobs."""
     with pytest.raises(InvalidRequest, match=r"path"):
         await client.submit(transcode(live, "escape", path="../out.mp4", video=H264))
-    with pytest.raises(Unimplemented, match="preview"):
-        await client.submit(spec(live, "preview", preview=media_pb2.PreviewTask(input="in", path="a.gif")))
+    with pytest.raises(InvalidRequest, match=r"\.bmp is none of"):
+        await client.submit(spec(live, "preview", preview=media_pb2.PreviewTask(input="in", path="a.bmp")))
 
 
 async def test_the_same_id_twice_is_one_job(live: Live, client: AsyncClient) -> None:

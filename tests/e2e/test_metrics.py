@@ -17,8 +17,8 @@ from telecine_client import AsyncClient, JobState
 # What a label may say. None of them names a job, a tenant, a file or a host.
 LABELS = {
     "action", "call", "code", "component", "exit", "ffmpeg", "follows", "generation", "grpc_code", "grpc_method",
-    "grpc_service", "grpc_type", "implementation", "kind", "lane", "le", "limit", "major", "minor", "outcome", "partition",
-    "patchlevel", "python", "queue", "reason", "result", "scheme", "state", "task", "version", "way",
+    "grpc_service", "grpc_type", "implementation", "kind", "lane", "le", "limit", "major", "minor", "mode", "outcome",
+    "partition", "patchlevel", "phase", "python", "queue", "reason", "result", "scheme", "state", "task", "version", "way",
 }  # fmt: skip
 UNITS = r"(seconds|bytes|ratio|total|info|speed)"
 

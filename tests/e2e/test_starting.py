@@ -137,5 +137,5 @@ def test_check_says_which_ffmpeg() -> None:
 
     found = json.loads(run("telecine-worker", "--check").stdout)
 
-    assert {"ffmpeg", "ffprobe", "ffmpeg_version", "capabilities"} == set(found)
+    assert {"ffmpeg", "ffprobe", "ffmpeg_version", "capabilities", "sandbox", "sandbox_refusal"} == set(found)
     assert "encoder/libx264" in found["capabilities"]

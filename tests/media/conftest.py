@@ -9,7 +9,7 @@ import re
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,15 @@ import pytest
 import structlog
 from google.protobuf import json_format
 
-from support.fetching import intake
-from support.ffmpeg_under_test import toolchain_under_test
+from support.fetching import destinations, intake
+from support.ffmpeg_under_test import confinement_under_test, toolchain_under_test
 from telecine.v1 import media_pb2
 from telecine_worker import convert
 from telecine_worker.attempt import Assignment, Attempt, Permission
 from telecine_worker.ffmpeg.progress import Snapshot
 from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.outcome import Ended, Succeeded
-from telecine_worker.storage.locations import FileRoots
+from telecine_worker.storage.object_store import ObjectStores
 from telecine_worker.storage.threads import Threads
 
 SSIM = re.compile(r"SSIM .*All:([0-9.]+)")
@@ -33,8 +33,8 @@ SSIM = re.compile(r"SSIM .*All:([0-9.]+)")
 
 @pytest.fixture(scope="session")
 def toolchain() -> Toolchain:
-    """What TELECINE_TEST_FFMPEG names."""
-    return toolchain_under_test()
+    """What TELECINE_TEST_FFMPEG names, confined as a worker would confine it."""
+    return replace(toolchain_under_test(), confinement=confinement_under_test())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +132,7 @@ class Studio:
     snapshots: list[Snapshot] = field(default_factory=list)
     # Schemes and sizes of inputs.
     opened: list[tuple[str, int]] = field(default_factory=list)
+    stores: ObjectStores = field(default_factory=ObjectStores)
     token: int = 1
     tenant: str = "t"
     # Processes are found by it: those of tests that run beside these are not ours.
@@ -168,8 +169,8 @@ class Studio:
                 **rest,
             ),
             toolchain=self.toolchain,
-            roots=FileRoots(self.roots),
-            intake=intake(self.roots, self.output.parent),
+            destinations=destinations(self.roots, self.output.parent, self.stores),
+            intake=intake(self.roots, self.output.parent, stores=self.stores),
             threads=self.threads,
             ask_to_publish=ask_to_publish,
             on_progress=self.snapshots.append,

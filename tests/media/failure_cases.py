@@ -21,7 +21,8 @@ from pathlib import Path
 
 from telecine_worker.failure import FailureKind
 from telecine_worker.ffmpeg import whitelists
-from telecine_worker.ffmpeg.process import Command, Exit, Usage, running
+from telecine_worker.ffmpeg.command import Command
+from telecine_worker.ffmpeg.process import Exit, Usage, running
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY, ALWAYS, PROGRESS
 from telecine_worker.ffmpeg.stop_order import StopOrder
 
@@ -99,13 +100,13 @@ CASES: tuple[Case, ...] = (
     _damaged("no-moov", P, "INPUT_INVALID", "no-moov"),
     _damaged("no-ebml", P, "INPUT_INVALID", "no-ebml"),
     _damaged("no-packets", P, "INPUT_TRUNCATED", "header"),
-    _damaged("half-mp4", P, "INPUT_TRUNCATED", "half-mp4"),
-    _damaged("half-ts", P, "INPUT_TRUNCATED", "half-ts", missing=(9,)),
-    _damaged("half-flac", P, "INPUT_TRUNCATED", "half-flac"),
-    _damaged("hurt-h264", P, "INPUT_TRUNCATED", "hurt-mp4"),
-    _damaged("hurt-aac", P, "INPUT_TRUNCATED", "hurt-m4a"),
-    _damaged("hurt-mpeg2", P, "INPUT_TRUNCATED", "hurt-mpg"),
-    _damaged("zeroed-h264", P, "INPUT_TRUNCATED", "zeroed"),
+    _damaged("half-mp4", P, "INPUT_DAMAGED", "half-mp4"),
+    _damaged("half-ts", P, "INPUT_DAMAGED", "half-ts", missing=(9,)),
+    _damaged("half-flac", P, "INPUT_DAMAGED", "half-flac"),
+    _damaged("hurt-h264", P, "INPUT_DAMAGED", "hurt-mp4"),
+    _damaged("hurt-aac", P, "INPUT_DAMAGED", "hurt-m4a"),
+    _damaged("hurt-mpeg2", P, "INPUT_DAMAGED", "hurt-mpg"),
+    _damaged("zeroed-h264", P, "INPUT_DAMAGED", "zeroed"),
     # Streams that are not there.
     Case(name="no-video", kind=P, reason="INPUT_MISSING_STREAM", command="INPUT -i tone -map 0:v:0 -f null -"),
     Case(name="no-subtitles", kind=P, reason="INPUT_MISSING_STREAM", command="INPUT -i film -map 0:s -f null -"),
@@ -178,12 +179,12 @@ CASES: tuple[Case, ...] = (
     Case(name="unknown-demuxer", kind=P, reason="OPTION_INVALID", command="-f nothing -i film -f null -"),
     # Hardware that is not there.
     Case(
-        name="no-nvidia", kind=R, reason="ENCODER_MISSING", command="INPUT -i film -map 0:v -c:v h264_nvenc -f null -"
+        name="no-nvidia", kind=R, reason="HARDWARE_FAILED", command="INPUT -i film -map 0:v -c:v h264_nvenc -f null -"
     ),
     Case(
         name="no-vaapi",
         kind=R,
-        reason="ENCODER_MISSING",
+        reason="HARDWARE_FAILED",
         command="-vaapi_device /dev/dri/renderD128 INPUT -i film -map 0:v -vf format=nv12,hwupload -c:v h264_vaapi -f null -",
     ),
     # What is written.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import random
 import sys
 import time
@@ -14,11 +15,13 @@ from typing import Any
 import pytest
 
 from media.conftest import always
+from support.confined import MODES, confined
 from telecine_worker import convert
 from telecine_worker.attempt import Attempt, Permission
 from telecine_worker.failure import FailureKind
 from telecine_worker.ffmpeg.progress import Phase
 from telecine_worker.outcome import Abandoned, Cancelled, Failed, Returned, StopReason, Succeeded
+from telecine_worker.sandbox.confinement import NONE
 
 GRACE = timedelta(seconds=5)
 SLOW = {"transcode": {"input": "main", "path": "o.mp4", "video": {"codec": "h264", "preset": "veryslow"}}}
@@ -36,6 +39,11 @@ def processes(marker: str) -> list[int]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return found
+
+
+def programs(marker: str) -> list[int]:
+    """Those that do the work, without what confines them."""
+    return [pid for pid in processes(marker) if Path(f"/proc/{pid}/comm").read_text() != "bwrap\n"]
 
 
 async def until(condition: Any) -> None:
@@ -70,6 +78,8 @@ async def begun(studio: Any, attempt: Attempt) -> asyncio.Task[Any]:
         ([StopReason.DRAINED], Returned),
         ([StopReason.DRAINED, StopReason.CANCELLED], Cancelled),
         ([StopReason.LEASE_LOST, StopReason.DRAINED], Abandoned),
+        ([StopReason.NO_SPACE], Failed),
+        ([StopReason.NO_SPACE, StopReason.CANCELLED], Cancelled),
     ],
 )
 async def test_a_stopped_attempt_leaves_nothing(studio, long_film, reasons, end):
@@ -77,7 +87,7 @@ async def test_a_stopped_attempt_leaves_nothing(studio, long_film, reasons, end)
     attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}))
     task = await begun(studio, attempt)
     marker = studio.staging_name(studio.token)
-    assert 1 == len(processes(marker))
+    assert 1 == len(programs(marker))
     for reason in reasons:
         attempt.stop(reason, GRACE)
     ended = await asyncio.wait_for(task, 10)
@@ -90,34 +100,39 @@ async def test_a_stopped_attempt_leaves_nothing(studio, long_film, reasons, end)
 
 
 OWNER = """
-import asyncio, os, sys
-from pathlib import Path
-from telecine_worker.ffmpeg.process import Command, running
+import asyncio, os, pickle, sys
+from telecine_worker.ffmpeg.command import Command
+from telecine_worker.ffmpeg.process import running
 from telecine_worker.ffmpeg.stop_order import StopOrder
 
 async def main():
-    ffmpeg, source, marker = sys.argv[1:]
-    argv = (ffmpeg, "-v", "quiet", "-progress", "pipe:1", "-stream_loop", "-1", "-i", source, "-f", "null", "-")
+    ffmpeg, marker, confinement = sys.argv[1], sys.argv[2], pickle.loads(bytes.fromhex(sys.argv[3]))
+    argv = (ffmpeg, "-v", "quiet", "-progress", "pipe:1", "-f", "lavfi", "-i", "testsrc2=s=64x64", "-f", "null", "-")
     take = lambda _: os.write(1, b".")
-    async with running(Command(argv=argv, marker=marker), on_output=take, stop=StopOrder()) as child:
+    command = Command(argv=argv, marker=marker, confinement=confinement)
+    async with running(command, on_output=take, stop=StopOrder()) as child:
         await child.wait()
 
 asyncio.run(main())
 """
 
 
-async def test_no_ffmpeg_survives_a_worker_that_is_killed(toolchain, long_film):
-    """SIGKILL of the process that owns an endless FFmpeg: the search that found it before finds none."""
-    marker = f"endless-{os.getpid()}"
+@pytest.mark.parametrize("mode", ["off", *MODES])
+async def test_no_ffmpeg_survives_a_worker_that_is_killed(toolchain, mode):
+    """SIGKILL of the process that owns an endless FFmpeg: the search that found it before finds none after a second."""
+    marker, sandbox = f"endless-{mode}-{os.getpid()}", NONE if mode == "off" else confined(mode)
     owner = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", OWNER, str(toolchain.ffmpeg), str(long_film), marker), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", OWNER, str(toolchain.ffmpeg), marker, pickle.dumps(sandbox).hex()),
+        stdout=asyncio.subprocess.PIPE,
     )
     assert owner.stdout is not None
-    await asyncio.wait_for(owner.stdout.readexactly(1), 10)
-    assert 1 == len(processes(marker))
+    await asyncio.wait_for(owner.stdout.readexactly(1), 20)
+    assert 1 == len(programs(marker))
     owner.kill()
     await owner.wait()
-    await until(lambda: not processes(marker))
+    async with asyncio.timeout(1):
+        while processes(marker):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_cancelled_task_leaves_nothing(studio, long_film):
@@ -142,7 +157,7 @@ async def test_ffmpeg_that_stands_still_is_ended(studio, long_film):
     """A stopped FFmpeg makes no progress and uses nothing: after the stall timeout it is a retryable failure."""
     attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}, limits={"stallTimeout": "1s"}))
     task = await begun(studio, attempt)
-    (pid,) = processes(studio.staging_name(studio.token))
+    (pid,) = programs(studio.staging_name(studio.token))
     os.kill(pid, 19)
     ended = await asyncio.wait_for(task, 10)
     assert isinstance(ended, Failed)
@@ -153,7 +168,7 @@ async def test_ffmpeg_killed_by_somebody_else_is_a_crash(studio, long_film):
     """A signal that was not ours is a crash, with the signal as exit code."""
     attempt = studio.attempt(studio.spec(SLOW, {"main": long_film}))
     task = await begun(studio, attempt)
-    (pid,) = processes(studio.staging_name(studio.token))
+    (pid,) = programs(studio.staging_name(studio.token))
     os.kill(pid, 9)
     ended = await asyncio.wait_for(task, 10)
     assert isinstance(ended, Failed)
@@ -299,7 +314,7 @@ async def test_ffmpeg_stopped_by_somebody_else_is_a_crash(studio, clips, long_fi
     (tmp_path / "hurt.ts").write_bytes(hurt)
     attempt = studio.attempt(studio.spec(SLOW, {"main": tmp_path / "hurt.ts"}))
     task = await begun(studio, attempt)
-    (pid,) = processes(studio.staging_name(studio.token))
+    (pid,) = programs(studio.staging_name(studio.token))
     os.kill(pid, 15)
     ended = await asyncio.wait_for(task, 20)
     assert isinstance(ended, Failed)

@@ -162,6 +162,38 @@ async def test_a_gap_in_the_timestamps_is_not_filled_for_hours(studio, clips, to
     assert [] == studio.left()
 
 
+async def test_15_what_is_attached_to_a_film_stays_in_it(studio, clips, tmp_path):
+    """Attachments whose names lead elsewhere are no reason to refuse a film, and are written nowhere."""
+    (tmp_path / "words.txt").write_text("words")
+    film = clips.make(
+        "attached.mkv",
+        *("-f", "lavfi", "-i", "testsrc=s=64x64:r=5:d=1", "-c:v", "mpeg4", "-attach", str(tmp_path / "words.txt")),
+        *("-metadata:s:t:0", "mimetype=text/plain", "-metadata:s:t:0", f"filename={tmp_path}/escaped"),
+        *("-attach", str(tmp_path / "words.txt"), "-metadata:s:t:1", "mimetype=text/plain"),
+        *("-metadata:s:t:1", "filename=../../escaped"),
+    )
+    task = {"transcode": {"input": "main", "path": "o.mkv", "video": {"codec": "h264", "preset": "ultrafast"}}}
+    await studio.succeed(task, {"main": film})
+    assert ["o.mkv"] == studio.left()
+    assert [] == list(tmp_path.rglob("escaped*"))
+
+
+async def test_19_more_streams_than_anybody_has_are_refused(studio, clips):
+    """At the probe, before anything is decoded."""
+    sound = ("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono:d=0.2")
+    many = clips.make("many.mkv", *sound, *("-map", "0:a") * 80, "-c:a", "pcm_s16le", "-t", "0.1")
+    begun = time.monotonic()
+    ended = await studio.run(
+        {"transcode": {"input": "main", "path": "o.mkv", "audio": {"codec": "aac"}}}, {"main": many}
+    )
+    assert isinstance(ended, Failed), ended
+    assert FailureKind.PERMANENT == ended.failure.kind
+    assert ended.failure.reason in ("INPUT_OVER_LIMIT", "INPUT_INVALID")
+    assert ended.usage.peak_memory_bytes < 512_000_000
+    assert time.monotonic() - begun < 5
+    assert [] == studio.left()
+
+
 FORMATS = [
     ("mp4", ["-c:v", "libx264", "-c:a", "aac"]),
     ("mkv", ["-c:v", "libx265", "-x265-params", "log-level=none", "-c:a", "libopus"]),
@@ -191,20 +223,47 @@ FORMATS = [
     ("m4a", ["-c:a", "alac"]),
     ("aiff", []),
     ("caf", ["-c:a", "pcm_s16be"]),
+    ("m4v", ["-c:v", "mpeg4", "-f", "m4v"]),
+    ("m2v", ["-c:v", "mpeg2video"]),
+    ("ivf", ["-c:v", "libvpx", "-cpu-used", "8"]),
+    ("obu", ["-c:v", "libsvtav1", "-preset", "12"]),
+    ("apng", []),
+    ("png", ["-frames:v", "1"]),
+    ("bmp", ["-frames:v", "1"]),
+    ("tiff", ["-frames:v", "1"]),
+    ("3gp", ["-c:v", "h263", "-c:a", "aac"]),
+    ("m2ts", ["-c:v", "mpeg2video", "-c:a", "ac3"]),
+    ("vob", ["-c:v", "mpeg2video", "-c:a", "mp2"]),
+    ("wmv", ["-c:v", "wmv2", "-c:a", "wmav2"]),
+    ("dnxhr.mov", ["-c:v", "dnxhd", "-profile:v", "dnxhr_lb", "-pix_fmt", "yuv422p", "-c:a", "pcm_s24le"]),
+    ("lossless.mkv", ["-c:v", "huffyuv", "-pix_fmt", "yuv422p", "-c:a", "pcm_f32le"]),
+    ("av1.mp4", ["-c:v", "libsvtav1", "-preset", "12", "-c:a", "libopus"]),
+    ("mp2", []),
+    ("wma", ["-c:a", "wmav2"]),
+    ("eac3", []),
+    ("au", []),
+    ("w64", []),
+    ("mka", ["-c:a", "flac"]),
+    ("adpcm.wav", ["-c:a", "adpcm_ms"]),
 ]
+SOUND_ONLY = {
+    "mp3", "wav", "flac", "ogg", "opus", "aac", "ac3", "m4a", "aiff", "caf", "mp2", "wma", "eac3", "au", "w64", "mka",
+    "adpcm.wav",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("extension", "options"), FORMATS, ids=[extension for extension, _ in FORMATS])
 async def test_what_people_have_still_passes_the_whitelists(studio, clips, toolchain, extension, options):
-    """Containers and codecs in use become H.264 or AAC, whatever the name of the file."""
+    """Containers and codecs in use become H.264 or AAC, whatever the name of the file, and in the sandbox."""
     encoder = options[options.index("-c:v") + 1] if "-c:v" in options else ""
     if encoder and encoder not in toolchain.encoders:
         pytest.skip(f"this build cannot make the source: no {encoder}")
     source: Path = clips.make(
         f"fmt.{extension}", "-i", str(clips.film(size="352x288", seconds=0.4, rate="25")), *options
     )
-    sound_only = extension in ("mp3", "wav", "flac", "ogg", "opus", "aac", "ac3", "m4a", "aiff", "caf")
-    fields = {"audio": {"codec": "aac"}} if sound_only else {"video": {"codec": "h264", "preset": "ultrafast"}}
+    fields = (
+        {"audio": {"codec": "aac"}} if extension in SOUND_ONLY else {"video": {"codec": "h264", "preset": "ultrafast"}}
+    )
     nameless = source.with_name(f"{extension}-without-extension")
     nameless.write_bytes(source.read_bytes())
     await studio.succeed({"transcode": {"input": "main", "path": "o.mp4", **fields}}, {"main": nameless})

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
 from telecine_scheduler.rpc.requirements import DEFAULT_AUDIO_ENCODERS, DEFAULT_VIDEO_ENCODERS
-from telecine_worker.failure import FailureKind
+from telecine_worker.failure import AttemptFailed, FailureKind
+from telecine_worker.ffmpeg import arguments
+from telecine_worker.ffmpeg.filters import FILTERS
+from telecine_worker.ffmpeg.options import FLAGS, GRAPHS, OUTPUT_OPTIONS
 from telecine_worker.outcome import Failed
 from telecine_worker.tasks.raw import FILE_TYPES
 
@@ -84,3 +88,47 @@ def test_what_ffmpeg_chooses_by_itself_is_what_the_scheduler_asks_for(clips, too
         found = {each.removesuffix("_anim") for each in re.findall(r"-> \w+ \((lib[\w-]+)\)", said)} - {"libtheora"}
         wanted = {encoders.get(extension) for encoders in (DEFAULT_VIDEO_ENCODERS, DEFAULT_AUDIO_ENCODERS)} - {None}
         assert (extension, wanted) == (extension, found)
+
+
+def options_of(tools: Any) -> set[str]:
+    """Every option that this FFmpeg has: its own, and those of its libraries and components."""
+    argv = [str(tools.toolchain.ffmpeg), "-hide_banner", "-h", "full"]
+    said = subprocess.run(argv, capture_output=True, check=True, text=True, timeout=60).stdout
+    return set(re.findall(r"^ {0,4}(-[A-Za-z][\w-]*)", said, re.MULTILINE))
+
+
+def test_every_option_that_is_not_listed_is_refused(tools):
+    """Of thousands, whatever they do: with a value and without, for all streams and one, before the input and after."""
+    listed = {*OUTPUT_OPTIONS, *GRAPHS, *FLAGS, "-map", "-i", "-filter"}
+    names = options_of(tools) - listed
+    assert 1000 < len(names)
+    assert {"-dump_attachment", "-progress", "-attach", "-filter_complex", "-enable_drefs", "-f", "-bsf"} <= names
+    passed = [
+        tokens
+        for name in sorted(names)
+        for tokens in (
+            ["-i", "main", name, "1", "out.mp4"], ["-i", "main", name, "out.mp4"], ["-i", "main", f"{name}:v", "1", "out.mp4"],
+            [name, "1", "-i", "main", "out.mp4"], ["-i", "main", f"-/{name[1:]}", "main", "out.mp4"],
+        )
+        if allowed(tokens)
+    ]  # fmt: skip
+    assert [] == passed
+
+
+def test_every_filter_that_is_not_listed_is_refused(tools):
+    """Whether it reads files, listens, loads libraries or only costs more than it should."""
+    names = tools.toolchain.filters - FILTERS.keys()
+    assert 200 < len(names)
+    assert [] == [
+        name for name in sorted(names) for kind in ("-vf", "-af") if allowed(["-i", "main", kind, name, "out.mp4"])
+    ]
+
+
+def allowed(tokens: list[str]) -> bool:
+    """Whether raw arguments pass."""
+    try:
+        arguments.parse(tokens, ("out.mp4",))
+    except AttemptFailed as error:
+        assert "ARGUMENT_NOT_ALLOWED" == error.failure.reason
+        return False
+    return True

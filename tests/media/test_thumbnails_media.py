@@ -88,6 +88,25 @@ async def test_each_still_is_what_is_shown_at_its_moment(studio, clips, steps, t
     assert pictures == shown(tools, ended, studio.output)
 
 
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+async def test_pictures_of_different_lengths_are_shown_for_as_long_as_they_are(studio, clips, tools, container):
+    """The n-th begins at n * n / 20 seconds; of an odd size."""
+    source = clips.make(
+        f"uneven.{container}",
+        *(
+            "-f",
+            "lavfi",
+            "-i",
+            f"color=black:s=64x48:r={RATE}:d=1,geq=lum='20+4*N':cb=128:cr=128,format=yuv444p,scale=65:47,setsar=1,settb=1/1000,setpts=N*N*50",
+        ),
+        *("-fps_mode", "passthrough", "-c:v", "libx264", "-qp", "0", "-pix_fmt", "yuv444p", "-g", "4", "-bf", "2"),
+    )
+    for selection, pictures in (({"interval": "1s"}, [0, 4, 6, 7, 8]), (at(0.1, 3.1, 0.5, 1.3, 4), [1, 7, 3, 5, 8])):
+        ended = await studio.succeed(task(**selection), {"main": source})
+        assert pictures == shown(tools, ended, studio.output)[:5]
+        assert (65, 47) == (ended.artifacts[0].media.video[0].width_px, ended.artifacts[0].media.video[0].height_px)
+
+
 def minute(clips: Any, gop: int, container: str = "mp4") -> Path:
     """Eighty seconds, four pictures in each; the n-th second is of one grey. A key frame every *gop* pictures."""
     film = clips.make(

@@ -178,6 +178,19 @@ async def test_a_changed_frame_rate_is_constant(studio, clips, tools):
     assert ("24", "12/1") == (found["nb_read_packets"], found["avg_frame_rate"])
 
 
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+async def test_a_changed_frame_rate_leaves_the_sound_whole(studio, clips, tools, container):
+    """The number of pictures is bounded, and the sound is longer than they are."""
+    source = clips.make(
+        f"longer_sound.{container}",
+        *("-f", "lavfi", "-i", "testsrc2=size=64x36:rate=10:duration=1", "-f", "lavfi", "-i", "sine=duration=4"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"),
+    )
+    video = {"codec": "h264", "preset": "ultrafast", "frameRate": {"numerator": 5, "denominator": 1}}
+    await studio.succeed(transcode("o.mp4", video=video, audio={"codec": "aac"}), {"main": source})
+    assert abs(float(tools.audio(studio.output / "o.mp4")["duration"]) - 4) < 0.15
+
+
 async def test_a_variable_frame_rate_keeps_its_frames(studio, clips, tools):
     """100 frames at uneven times stay 100 frames."""
     uneven = clips.make(

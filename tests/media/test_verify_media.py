@@ -148,3 +148,30 @@ async def test_an_empty_file_is_found(check, tmp_path):
     (tmp_path / "empty.mp4").touch()
     with pytest.raises(AttemptFailed, match="OUTPUT_EMPTY"):
         await check(tmp_path / "empty.mp4", RIGHT)
+
+
+async def test_pictures_that_share_a_time_are_found(check, clips):
+    """Every second one; before anything is decoded, so that it is also found where nothing will be."""
+    doubled = clips.make(
+        "doubled.mp4",
+        *("-i", str(clips.film()), "-map", "0:v", "-c", "copy", "-bsf:v", "setts=dts=N*512:pts=2048+floor(N/2)*1024"),
+        *("-movflags", "+faststart"),
+    )
+    with pytest.raises(AttemptFailed, match="stream 0 have the same time"):
+        await check(doubled, replace(RIGHT, audio=None, duration=None, encoded=True))
+
+
+async def test_all_of_a_long_file_is_decoded_where_that_is_asked_for(toolchain, clips):
+    """Damage in the middle of 40 seconds is beyond both edges; what is asked for by the spec is whole."""
+    film = clips.film(size="64x64", seconds=40, rate="4")
+    harmed = clips.folder / "harmed-in-the-middle.mp4"
+    data = bytearray(film.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = b"\xa5" * 2000
+    harmed.write_bytes(data)
+    around = Surroundings(toolchain=toolchain, marker="verify", stop=StopOrder())
+    expected = Expected(path="a.mp4", file_name="a", media_type="video/mp4", formats=RIGHT.formats)
+    with harmed.open("rb") as file:
+        quiet = {"encoded_frames": None, "on_block": lambda _: None, "on_usage": lambda _: None}
+        await verify(around, file.fileno(), expected, **quiet)
+        with pytest.raises(AttemptFailed, match="does not decode"):
+            await verify(around, file.fileno(), expected, **quiet, whole=True)

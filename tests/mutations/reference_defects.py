@@ -45,8 +45,8 @@ REFERENCE_DEFECTS: tuple[Mutation, ...] = (
     ),
     mutation(
         "a cancelled attempt keeps its lease", f"{STORE}/prelude/attempt.lua",
-        "local function cancelled(job, reason, cpu_us, peak_bytes)\n  release(job)\n",
-        "local function cancelled(job, reason, cpu_us, peak_bytes)\n",
+        "local function cancelled(job, reason, cpu_us, cost)\n  release(job)\n",
+        "local function cancelled(job, reason, cpu_us, cost)\n",
         f"{SCHEDULER_TESTS}/test_leases.py::test_a_cancelled_job_ends_without_its_worker",
     ),
     mutation(
@@ -130,10 +130,10 @@ REFERENCE_DEFECTS: tuple[Mutation, ...] = (
     ),
     mutation(
         "a child is started from a thread that ends", "worker/telecine_worker/ffmpeg/process.py",
-        "    child = Process(spawn(command), command, on_output)\n",
-        "    from concurrent.futures import ThreadPoolExecutor\n\n    threads = ThreadPoolExecutor(1)\n"
-        "    child = Process(threads.submit(spawn, command).result(), command, on_output)\n"
-        "    asyncio.get_running_loop().call_later(0.5, threads.shutdown)\n",
+        "        child = spawn(command, info_fd=childs, doors=cgroup.doors if cgroup else ())\n",
+        "        from concurrent.futures import ThreadPoolExecutor\n\n        threads = ThreadPoolExecutor(1)\n"
+        "        child = threads.submit(spawn, command, info_fd=childs, doors=()).result()\n"
+        "        asyncio.get_running_loop().call_later(0.5, threads.shutdown)\n",
         "tests/integration/worker/test_mutants_worker.py::test_a_child_outlives_whatever_thread_ends",
     ),
 )  # fmt: skip

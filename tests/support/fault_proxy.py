@@ -52,6 +52,8 @@ class FaultProxy(Listener):
         self._server_address = (host, port)
         self.faults: deque[Fault] = deque()
         self.fault = Fault()
+        self.answered_bytes = 0
+        """Of the server's, over all connections: those that came through."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """As the next fault wants it; broken (RST) where it breaks from outside, and at the proxy's end."""
@@ -66,12 +68,31 @@ class FaultProxy(Listener):
         server_reader, server_writer = await asyncio.open_connection(*self._server_address)
         asking = asyncio.create_task(_pass(reader, server_writer))
         try:
-            await _answer(fault, server_reader, writer)
+            await self._answer(fault, server_reader, writer)
         finally:
             asking.cancel()
             server_writer.close()
             with suppress(OSError, asyncio.CancelledError):
                 await asking
+
+    async def _answer(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if fault.kind is Kind.DELAY:
+            await asyncio.sleep(fault.amount)
+        left = int(fault.amount) if fault.kind in (Kind.CUT, Kind.RESET, Kind.HALF) else None
+        while left != 0 and (piece := await reader.read(PIECE_BYTES if left is None else min(left, PIECE_BYTES))):
+            if fault.kind is Kind.DROP:
+                continue
+            self.answered_bytes += len(piece)
+            if fault.kind is Kind.SLOW:
+                await _drip(piece, fault.amount, writer)
+            else:
+                writer.write(piece)
+                await writer.drain()
+            left = None if left is None else left - len(piece)
+        if fault.kind is Kind.RESET:
+            _reset(writer)
+        elif fault.kind is Kind.HALF:
+            await asyncio.Event().wait()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,25 +101,6 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
-
-
-async def _answer(fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    if fault.kind is Kind.DELAY:
-        await asyncio.sleep(fault.amount)
-    left = int(fault.amount) if fault.kind in (Kind.CUT, Kind.RESET, Kind.HALF) else None
-    while left != 0 and (piece := await reader.read(PIECE_BYTES if left is None else min(left, PIECE_BYTES))):
-        if fault.kind is Kind.DROP:
-            continue
-        if fault.kind is Kind.SLOW:
-            await _drip(piece, fault.amount, writer)
-        else:
-            writer.write(piece)
-            await writer.drain()
-        left = None if left is None else left - len(piece)
-    if fault.kind is Kind.RESET:
-        _reset(writer)
-    elif fault.kind is Kind.HALF:
-        await asyncio.Event().wait()
 
 
 async def _drip(piece: bytes, bytes_per_second: float, writer: asyncio.StreamWriter) -> None:

@@ -17,10 +17,12 @@ import pytest
 
 from telecine_worker.failure import AttemptFailed, Failure
 from telecine_worker.storage.address_guard import AddressGuard, parse_network
+from telecine_worker.storage.destinations import Destinations
 from telecine_worker.storage.fetch_errors import Broken
 from telecine_worker.storage.http_exchange import Network
 from telecine_worker.storage.http_fetch import Request, fetch
 from telecine_worker.storage.locations import FileRoots
+from telecine_worker.storage.object_store import ObjectStores
 from telecine_worker.storage.patience import Patience
 from telecine_worker.storage.resolving import Endpoint, system_resolve
 from telecine_worker.storage.sources import Intake
@@ -62,9 +64,15 @@ def network(*allowed: str, **changes: Any) -> Network:
     return replace(Network(guard=guard, patience=QUICK, connect=Connecting()), **changes)
 
 
-def intake(roots: Sequence[Path], directory: Path, *allowed: str) -> Intake:
+def intake(roots: Sequence[Path], directory: Path, *allowed: str, **changes: Any) -> Intake:
     """Below *roots*, and from *allowed*; what is fetched is kept in *directory*."""
-    return Intake(roots=FileRoots(roots), network=network(*allowed), directory=directory, max_bytes=1 << 30)
+    made = Intake(roots=FileRoots(roots), network=network(*allowed), directory=directory, max_bytes=1 << 30)
+    return replace(made, **changes)
+
+
+def destinations(roots: Sequence[Path], directory: Path, stores: ObjectStores | None = None) -> Destinations:
+    """Below *roots* and to *stores*; what goes to stores is made in *directory* first."""
+    return Destinations(roots=FileRoots(roots), stores=stores or ObjectStores(), directory=directory)
 
 
 def resolving(names: Mapping[str, Sequence[str]]) -> Callable[[str, int], Sequence[Endpoint]]:
@@ -122,5 +130,12 @@ class Fetching:
 
     def _descriptors(self) -> list[Path]:
         """Of files in the directory, with a name or without."""
-        paths = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
-        return [path for path in paths if str(path.readlink()).startswith(f"{self.directory}/")]
+        return [path for path in Path("/proc/self/fd").iterdir() if _target(path).startswith(f"{self.directory}/")]
+
+
+def _target(link: Path) -> str:
+    """Empty where it is gone: other threads open and close theirs."""
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""

@@ -10,7 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from telecine_worker.ffmpeg.command import environment
 from telecine_worker.ffmpeg.toolchain import Toolchain, find
+from telecine_worker.sandbox.confinement import NONE, Confinement, Limits
+from telecine_worker.sandbox.selection import SandboxRefused, Wish, choose
 
 _SSIM = re.compile(r"SSIM .*All:([0-9.]+)")
 
@@ -24,6 +27,23 @@ def toolchain_under_test() -> Toolchain:
     if wanted == "system":
         return find(ffmpeg=Path("/usr/bin/ffmpeg"), ffprobe=Path("/usr/bin/ffprobe"))
     return find(ffmpeg=Path(wanted)) if wanted else find()
+
+
+@cache
+def confinement_under_test() -> Confinement:
+    """Of the mode that TELECINE_TEST_SANDBOX names; unset: what a worker would choose here, and none where nothing holds."""
+    wish = Wish(os.environ.get("TELECINE_TEST_SANDBOX", "auto"))
+    try:
+        return confinement(wish)
+    except SandboxRefused:
+        return NONE
+
+
+@cache
+def confinement(wish: Wish) -> Confinement:
+    """For the toolchain under test. Raises SandboxRefused."""
+    tools = toolchain_under_test()
+    return choose(wish, programs=(tools.ffmpeg, tools.ffprobe), environment=environment("test"), limits=Limits())
 
 
 def ffmpeg(*arguments: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from support.ffmpeg_under_test import toolchain_under_test
+from support.ffmpeg_under_test import confinement_under_test, toolchain_under_test
 from support.redis_server import RedisServer
 
 READY_SECONDS = 60
@@ -145,6 +145,7 @@ class System:
                 "TELECINE_WORKER_ID": name, "TELECINE_WORK_DIR": str(self.folder / f"{name}.state"),
                 "TELECINE_FILE_ROOTS": str(self.media), "TELECINE_FFMPEG": str(tools.ffmpeg),
                 "TELECINE_FFPROBE": str(tools.ffprobe), "TELECINE_DRAIN": "0s",
+                "TELECINE_SANDBOX": confinement_under_test().mode.value,
             } | env,
         )  # fmt: skip
 

@@ -21,6 +21,7 @@ from telecine_scheduler.config import Config
 from telecine_scheduler.domain.admission import Admission
 from telecine_scheduler.domain.lease import Times
 from telecine_scheduler.domain.submission import Retention
+from telecine_scheduler.rpc.task_rules import TASK_KINDS
 from telecine_scheduler.store.checks import Durability
 
 LOCAL = Address(host="127.0.0.1", port=0)
@@ -28,10 +29,12 @@ lease_pb = lease_service_pb2
 T = TypeVar("T")
 # What a worker with a whole FFmpeg offers.
 CAPABILITIES = (
-    *("task/ffmpeg", "task/probe", "task/thumbnails", "task/transcode"),
+    *(f"task/{kind}" for kind in sorted(TASK_KINDS)),
     *("encoder/libx264", "encoder/libx265", "encoder/libvpx-vp9", "encoder/libsvtav1"),
     *("encoder/libopus", "encoder/libmp3lame", "encoder/libwebp"),
 )
+# A task of a kind that only a newer contract has, field 900 of the message, without anything in it.
+NEWER_KIND = bytes([900 << 3 & 0x7F | 0x82, 900 >> 4, 0])
 
 
 @dataclass(frozen=True, kw_only=True)

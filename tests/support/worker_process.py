@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from support.ffmpeg_under_test import toolchain_under_test
+from support.ffmpeg_under_test import confinement_under_test, toolchain_under_test
 from support.scripted_scheduler import ScriptedScheduler, ScriptedStream
 from support.worker_bench import lease
 from telecine.v1 import media_pb2
@@ -29,6 +29,7 @@ def starting(scheduler: ScriptedScheduler, folder: Path) -> Start:
             "TELECINE_SCHEDULERS": str(scheduler.address), "TELECINE_WORK_DIR": str(folder / "work"),
             "TELECINE_METRICS_LISTEN": "127.0.0.1:0", "TELECINE_FFMPEG": str(tools.ffmpeg),
             "TELECINE_FFPROBE": str(tools.ffprobe), "TELECINE_FILE_ROOTS": str(folder),
+            "TELECINE_SANDBOX": confinement_under_test().mode.value,
         }  # fmt: skip
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", prepare + MAIN, *arguments, env=os.environ | settings,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +18,12 @@ from telecine_process.durations import parse_duration
 from telecine_process.logs import LEVELS, configure_logs
 from telecine_process.options import setting, usage_error
 from telecine_worker.config import Config, default_work_dir, split
+from telecine_worker.ffmpeg.command import environment
 from telecine_worker.ffmpeg.toolchain import Toolchain, ToolchainError, find
+from telecine_worker.sandbox.confinement import Limits
+from telecine_worker.sandbox.selection import SandboxRefused, Wish, choose
 from telecine_worker.storage.address_guard import IpNetwork, parse_network
+from telecine_worker.storage.store_places import StorePlace, parse_store_root
 from telecine_worker.tasks.capabilities import capabilities as found_capabilities
 
 # gRPC's fork handlers can hang children.
@@ -34,6 +39,12 @@ def serve(
     file_roots: Annotated[
         str, setting("FILE_ROOTS", "Directories for file:// inputs and outputs, colon-separated; empty: none.")
     ] = "",
+    store_roots: Annotated[
+        str,
+        setting(
+            "STORE_ROOTS", "Prefixes of object stores for inputs and outputs, as s3://bucket/prefix,...; empty: none."
+        ),
+    ] = "",
     http_allow: Annotated[
         str,
         setting(
@@ -43,6 +54,26 @@ def serve(
     input_max_bytes: Annotated[
         int, setting("INPUT_MAX_BYTES", "In bytes: the largest input, read in place or fetched.")
     ] = 100 << 30,
+    output_max_bytes: Annotated[
+        int, setting("OUTPUT_MAX_BYTES", "In bytes: the largest file that FFmpeg may write.")
+    ] = 100 << 30,
+    sandbox: Annotated[
+        Wish, setting("SANDBOX", "What confines FFmpeg; auto: the strongest that holds here, else the worker refuses.")
+    ] = Wish.AUTO,
+    memory_max_bytes: Annotated[
+        int, setting("MEMORY_MAX_BYTES", "In bytes: the memory of each run of FFmpeg; 0: no limit.")
+    ] = 0,
+    cgroups: Annotated[
+        str,
+        setting("CGROUPS", "Control groups of ours for the limits of FFmpeg, colon-separated; empty: rlimits only."),
+    ] = "",
+    cache_bytes: Annotated[
+        int,
+        setting("CACHE_BYTES", "In bytes: what to keep of fetched inputs, for the next job of a tenant; 0: nothing."),
+    ] = 2 << 30,
+    scratch_reserve_bytes: Annotated[
+        int, setting("SCRATCH_RESERVE_BYTES", "In bytes: room in the work dir without which no further job is begun.")
+    ] = 128 << 20,
     work_dir: Annotated[Path | None, setting("WORK_DIR", "State of this worker.  [default: see README]")] = None,
     metrics_listen: Annotated[
         Address, setting("METRICS_LISTEN", "Where /metrics, /healthz and /readyz are served.", parse_address)
@@ -54,7 +85,9 @@ def serve(
         setting("DRAIN", "How long attempts may go on after SIGTERM before they are given back.", parse_duration),
     ] = "20s",  # type: ignore[assignment]
     log_level: Annotated[str, setting("LOG_LEVEL", f"One of {', '.join(LEVELS)}.")] = "info",
-    check: Annotated[bool, typer.Option("--check", help="Print which ffmpeg and ffprobe are used, and exit.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print which ffmpeg, ffprobe and sandbox are used, and exit.")
+    ] = False,
 ) -> None:
     """Lease jobs from a scheduler and run FFmpeg."""
     if log_level not in LEVELS:
@@ -63,8 +96,12 @@ def serve(
         config = Config(
             schedulers=tuple(map(parse_address, split(schedulers))), worker_id=worker_id, slots=slots,
             queues=split(queues), capabilities=split(capabilities),
-            file_roots=tuple(map(Path, split(file_roots, ":"))), http_allow=_networks(http_allow),
-            input_max_bytes=input_max_bytes, work_dir=work_dir or default_work_dir(),
+            file_roots=tuple(map(Path, split(file_roots, ":"))), store_roots=_store_roots(store_roots),
+            http_allow=_networks(http_allow),
+            input_max_bytes=input_max_bytes, cache_bytes=cache_bytes,
+            scratch_reserve_bytes=scratch_reserve_bytes, output_max_bytes=output_max_bytes, sandbox=sandbox,
+            memory_max_bytes=memory_max_bytes, cgroups=tuple(map(Path, split(cgroups, ":"))),
+            work_dir=work_dir or default_work_dir(),
             metrics_listen=metrics_listen, ffmpeg=ffmpeg, ffprobe=ffprobe, drain=drain,
         )  # fmt: skip
     except ValueError as error:
@@ -74,15 +111,30 @@ def serve(
     except ToolchainError as error:
         print(f"telecine-worker: {error}", file=sys.stderr)  # noqa: T201 - the reason not to start
         raise SystemExit(2) from error
+    refusal = None
+    try:
+        toolchain = _confined(toolchain, config)
+    except SandboxRefused as error:
+        refusal = str(error)
     if check:
-        print(json.dumps(_found(toolchain)))  # noqa: T201 - what was asked for
+        print(json.dumps(_found(toolchain, refusal)))  # noqa: T201 - what was asked for
         return
+    if refusal:
+        print(f"telecine-worker: {refusal}", file=sys.stderr)  # noqa: T201 - the reason not to start
+        raise SystemExit(2)
     configure_logs(log_level)
     # Imported late, so that --help and a wrong setting are answered at once.
     from telecine_worker.app import run  # noqa: PLC0415
 
     with asyncio.Runner() as runner:
         raise SystemExit(runner.run(run(config, toolchain)))
+
+
+def _store_roots(text: str) -> tuple[StorePlace, ...]:
+    try:
+        return tuple(map(parse_store_root, split(text)))
+    except ValueError as error:
+        raise usage_error(f"TELECINE_STORE_ROOTS: {error}") from error
 
 
 def _networks(text: str) -> tuple[IpNetwork, ...]:
@@ -92,12 +144,28 @@ def _networks(text: str) -> tuple[IpNetwork, ...]:
         raise usage_error(f"TELECINE_HTTP_ALLOW: {error}") from error
 
 
-def _found(toolchain: Toolchain) -> dict[str, object]:
+def _confined(toolchain: Toolchain, config: Config) -> Toolchain:
+    """Raises SandboxRefused."""
+    limits = Limits(
+        most_file_bytes=config.output_max_bytes,
+        most_memory_bytes=config.memory_max_bytes or None,
+        cgroups=tuple(map(str, config.cgroups)),
+    )
+    programs = (toolchain.ffmpeg, toolchain.ffprobe)
+    return replace(
+        toolchain,
+        confinement=choose(config.sandbox, programs=programs, environment=environment("self-test"), limits=limits),
+    )
+
+
+def _found(toolchain: Toolchain, refusal: str | None) -> dict[str, object]:
     return {
         "ffmpeg": str(toolchain.ffmpeg),
         "ffprobe": str(toolchain.ffprobe),
         "ffmpeg_version": toolchain.ffmpeg_version.text,
         "capabilities": list(found_capabilities(toolchain)),
+        "sandbox": None if refusal else toolchain.confinement.mode,
+        "sandbox_refusal": refusal,
     }
 
 

@@ -23,16 +23,23 @@ from telecine_worker import convert
 from telecine_worker.attempt import Attempt
 from telecine_worker.condition import Condition
 from telecine_worker.config import Config
+from telecine_worker.disk_guard import DiskGuard
 from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.health import PERIOD, ailment_of, broken_program
 from telecine_worker.holdings import Holdings
 from telecine_worker.journal import Journal
 from telecine_worker.lease_stream import Introduction, LeaseStream
 from telecine_worker.metrics import WorkerMetrics
+from telecine_worker.sandbox.confinement import Mode
 from telecine_worker.storage.address_guard import AddressGuard
+from telecine_worker.storage.destinations import Destinations
 from telecine_worker.storage.http_exchange import Network
+from telecine_worker.storage.input_cache import InputCache
 from telecine_worker.storage.locations import FileRoots
+from telecine_worker.storage.object_store import ObjectStores
 from telecine_worker.storage.sources import Intake
+from telecine_worker.storage.store_client import StoreSettingsRefused
+from telecine_worker.storage.store_places import StoreRoots
 from telecine_worker.storage.threads import Threads
 from telecine_worker.tasks.capabilities import capabilities, kinds_of, lacks
 from telecine_worker.work_dir import WorkDir, WorkDirBusy
@@ -63,6 +70,10 @@ class Worker:
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             self.registry.register(collector)
         metrics = WorkerMetrics(self.registry, slots=config.slots, ffmpeg=toolchain.ffmpeg_version.text)
+        self._sandbox = toolchain.confinement.mode
+        metrics.show_sandbox(self._sandbox)
+        if self._sandbox is Mode.OFF:
+            log.warning("FFmpeg is not confined")
         self._journal = Journal(work_dir.journal)
         self._journal.load()
         self._threads = Threads(config.slots + SPARE_THREADS)
@@ -72,20 +83,29 @@ class Worker:
         )  # fmt: skip
         self._stream = LeaseStream(introduction, config.schedulers, metrics)
         roots = FileRoots(config.file_roots)
+        self._stores = ObjectStores(roots=StoreRoots(config.store_roots))
+        self._stores.check()
+        cache = InputCache(work_dir.emptied("cache"), config.cache_bytes)
         intake = Intake(
-            roots=roots, network=Network(guard=AddressGuard(config.http_allow)), directory=config.work_dir,
-            max_bytes=config.input_max_bytes,
+            roots=roots, network=Network(guard=AddressGuard(config.http_allow)), stores=self._stores,
+            directory=config.work_dir, max_bytes=config.input_max_bytes,
+            cache=cache,
         )  # fmt: skip
+        destinations = Destinations(roots=roots, stores=self._stores, directory=work_dir.emptied("outputs"))
         attempts = partial(
-            Attempt, toolchain=toolchain, roots=roots, intake=intake, threads=self._threads,
+            Attempt, toolchain=toolchain, destinations=destinations, intake=intake, threads=self._threads,
             on_input=metrics.count_input, check_success=convert.check_size,
         )  # fmt: skip
         self._condition = Condition(
             partial(ailment_of, config.work_dir, toolchain), partial(broken_program, toolchain), self._threads
         )
+        self._disk = DiskGuard(
+            config.work_dir, destinations=destinations, cache=cache, threads=self._threads,
+            reserve_bytes=config.scratch_reserve_bytes,
+        )  # fmt: skip
         self._holdings = Holdings(
             slots=config.slots, offered=kinds_of(toolchain), attempts=attempts, journal=self._journal,
-            condition=self._condition, metrics=metrics, send=self._stream.send,
+            condition=self._condition, disk=self._disk, metrics=metrics, send=self._stream.send,
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -101,8 +121,10 @@ class Worker:
                 stream=self._stream.run(self._holdings),
                 renewals=self._stream.tick(self._holdings),
                 health=every(PERIOD, self._condition.step),
+                disk=every(PERIOD, self._disk.step),
             )
         self._threads.close()
+        self._stores.close()
         self._journal.close()
         if self._refusal:
             raise Refused(self._refusal)
@@ -112,6 +134,8 @@ class Worker:
             return "stopping"
         if self._condition.ailment:
             return self._condition.ailment
+        if self._disk.shortage:
+            return self._disk.shortage
         return None if self._stream.connected.is_set() else "no scheduler is connected"
 
     async def _serve(self, stop: asyncio.Event, hurry: asyncio.Event, ended: asyncio.Event, metrics: Address) -> None:
@@ -120,7 +144,7 @@ class Worker:
         refused = asyncio.create_task(self._stream.refused.wait())
         await asyncio.wait({stopped, connected, refused}, return_when=asyncio.FIRST_COMPLETED)
         if connected.done():
-            log.info("worker ready", worker=self._worker_id, metrics=str(metrics))
+            log.info("worker ready", worker=self._worker_id, metrics=str(metrics), sandbox=self._sandbox.value)
             print(f"ready worker={self._worker_id} metrics={metrics}", flush=True)  # noqa: T201 - other tools read it
         connected.cancel()
         await asyncio.wait({stopped, refused}, return_when=asyncio.FIRST_COMPLETED)
@@ -150,7 +174,9 @@ def _offered(config: Config, toolchain: Toolchain) -> tuple[str, ...]:
     for kind, lacking in lacks(toolchain).items():
         if lacking:
             log.warning("task is not offered", task=kind, ffmpeg=str(toolchain.ffmpeg), lacking=sorted(lacking))
-    return tuple(sorted({*capabilities(toolchain), *config.capabilities}))
+    stores = (f"storage/{root.scheme}" for root in config.store_roots)
+    sandbox = toolchain.confinement.mode.labels
+    return tuple(sorted({*capabilities(toolchain), *stores, *sandbox, *config.capabilities}))
 
 
 async def run(config: Config, toolchain: Toolchain) -> int:
@@ -161,7 +187,7 @@ async def run(config: Config, toolchain: Toolchain) -> int:
             worker = Worker(config, toolchain, work_dir)
             stack.enter_context(LoopWatch(worker.registry))
             await worker.run()
-        except (Refused, WorkDirBusy, OSError) as error:
+        except (Refused, StoreSettingsRefused, WorkDirBusy, OSError) as error:
             return _refuse(str(error))
         except Exception:
             log.exception("worker crashed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from datetime import timedelta
 from structlog.typing import FilteringBoundLogger
 
 from telecine.v1 import media_pb2
-from telecine_worker.failure import AttemptFailed, Failure, FailureKind, internal_error
+from telecine_worker.artifacts import artifacts
+from telecine_worker.failure import AttemptFailed, Failure, FailureKind, internal_error, retryable
 from telecine_worker.ffmpeg.limits import DEFAULT_STALL_TIMEOUT
 from telecine_worker.ffmpeg.progress import Meter, Snapshot
 from telecine_worker.ffmpeg.run import Surroundings
@@ -19,17 +21,20 @@ from telecine_worker.ffmpeg.stop_order import StopOrder, Stopped
 from telecine_worker.ffmpeg.time_limits import Alarm, Deadline, boot_seconds
 from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.outcome import Abandoned, Artifact, Cancelled, Ended, Failed, Returned, StopReason, Succeeded
-from telecine_worker.storage.locations import FileRoots, file_uri
-from telecine_worker.storage.publishing import Publisher, WindowOver
+from telecine_worker.storage.destination import StagedFile
+from telecine_worker.storage.destinations import Destinations
+from telecine_worker.storage.publishing import WindowOver
 from telecine_worker.storage.sources import Intake
 from telecine_worker.storage.threads import Threads
+from telecine_worker.storage.tidying import Tidying
 from telecine_worker.tasks.plan import Plan
-from telecine_worker.work import Prepared, Work
+from telecine_worker.work import Work
 
 DEFAULT_CANCEL_GRACE = timedelta(seconds=10)
 DEFAULT_HARD_RUN_TIMEOUT = timedelta(hours=24)
 
-_RANK = {StopReason.DRAINED: 0, StopReason.CANCELLED: 1, StopReason.LEASE_LOST: 2}
+_FULL = retryable("NO_SPACE", "the disk of the worker is nearly full, and of its attempts this one grew fastest")
+_RANK = {StopReason.DRAINED: 0, StopReason.NO_SPACE: 1, StopReason.CANCELLED: 2, StopReason.LEASE_LOST: 3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +86,7 @@ class Attempt:
         assignment: Assignment,
         *,
         toolchain: Toolchain,
-        roots: FileRoots,
+        destinations: Destinations,
         intake: Intake,
         threads: Threads,
         ask_to_publish: Callable[[], Awaitable[Permission]],
@@ -101,15 +106,23 @@ class Attempt:
         self._passed: Deadline | None = None
         self._is_publishing = False
         self._publish_deadline = 0.0
+        self._tidying = Tidying()
         limits = assignment.spec.limits
         stall = limits.stall_timeout.ToTimedelta() if limits.HasField("stall_timeout") else DEFAULT_STALL_TIMEOUT
         self._work = Work(
             assignment.spec,
-            roots=roots,
+            tenant=assignment.tenant,
+            destinations=destinations,
+            may_publish=self._may_publish,
+            on_full=lambda: self.stop(StopReason.NO_SPACE, timedelta(0)),
             intake=intake,
             threads=threads,
             around=Surroundings(
-                toolchain=toolchain, marker=assignment.staging_name, stop=self._order, stall_timeout=stall
+                toolchain=toolchain,
+                marker=assignment.staging_name,
+                stop=self._order,
+                stall_timeout=stall,
+                cpu_limit=hard_run_timeout(limits) * (os.cpu_count() or 1),
             ),
             meter=Meter(time.monotonic),
             on_progress=on_progress,
@@ -121,6 +134,7 @@ class Attempt:
 
         What is being published is finished, unless the lease is lost.
         """
+        self._tidying.draining |= reason is StopReason.DRAINED
         if self._is_publishing and reason is not StopReason.LEASE_LOST:
             return
         if self._reason is None or _RANK[reason] > _RANK[self._reason]:
@@ -135,6 +149,15 @@ class Attempt:
         """
         alarm = Alarm(self._deadlines(), self._pass)
         try:
+            ended = self._work.accounted(await self._ended())
+            self._tidying.succeeded = isinstance(ended, Succeeded)
+            return ended
+        finally:
+            alarm.cancel()
+            await self._clean_up()
+
+    async def _ended(self) -> Ended:
+        try:
             return await self._run()
         except Stopped:
             return self._stopped_end()
@@ -144,9 +167,6 @@ class Attempt:
         except Exception as error:  # noqa: BLE001 - the supervisor: a defect of ours must not end the worker
             self._log.exception("attempt met a defect")
             return self._failed(internal_error(error))
-        finally:
-            alarm.cancel()
-            await self._clean_up()
 
     async def _run(self) -> Succeeded:
         work = self._work
@@ -167,44 +187,35 @@ class Attempt:
         succeeded = Succeeded(
             usage=work.usage, artifacts=artifacts, inputs=dict(work.inputs),
             measurements=work.findings.measurements, detections=work.findings.detections,
+            warnings=work.warnings,
         )  # fmt: skip
         self._check_success(succeeded)
         return succeeded
 
     async def _bring_out(self, plan: Plan) -> Succeeded:
-        work, output = self._work, self._assignment.spec.output
-        assert work.staging is not None  # noqa: S101 - made by run()
-        publisher = Publisher(
-            work.staging,
-            replace=output.if_exists != media_pb2.Output.IF_EXISTS_FAIL,
-            per_attempt=output.layout == media_pb2.Output.LAYOUT_PER_ATTEMPT,
-            allowed=self._may_publish,
-            inputs=work.input_files,
-        )
-        await self._threads.run(publisher.check_inputs, [each.path for each in plan.artifacts])
+        work = self._work
+        await self._threads.run(work.destination.check_inputs, [each.path for each in plan.artifacts])
         await work.run(plan)
-        prepared = await work.prepare(await work.verify(plan), publisher)
-        succeeded = self._success(tuple(_artifact(each, publisher) for each in prepared))
-        await self._publish(prepared, publisher)
+        prepared = await work.prepare(await work.verify(plan))
+        succeeded = self._success(artifacts(prepared, work.destination))
+        await self._publish([each.staged for each in prepared])
         return succeeded
 
-    async def _publish(self, prepared: list[Prepared], publisher: Publisher) -> None:
-        staging = self._work.staging
-        assert staging is not None  # noqa: S101 - made by run()
+    async def _publish(self, files: list[StagedFile]) -> None:
+        work, paths = self._work, [each.path for each in files]
         await self._ask()
-        self._work.begin_publishing()
+        work.begin_publishing()
         self._is_publishing = True
-        await self._threads.run(staging.remove_older)
-        await self._threads.run(publisher.check_inputs, [each.expected.path for each in prepared])
-        await self._threads.run(publisher.check_free, [each.expected.path for each in prepared])
-        for each in prepared:
-            await self._publish_one(each, publisher)
-        self._work.finish()
+        await work.stoppable(work.destination.remove_older)
+        await self._threads.run(work.destination.check_inputs, paths)
+        await work.stoppable(work.destination.check_free, paths)
+        await self._show(files)
+        work.finish()
 
-    async def _publish_one(self, prepared: Prepared, publisher: Publisher) -> None:
+    async def _show(self, files: list[StagedFile]) -> None:
         while True:
             try:
-                await self._threads.run(publisher.publish, prepared.expected.file_name, prepared.expected.path)
+                await self._work.stoppable(self._work.destination.publish, files)
             except WindowOver:
                 if self._passed is not None:
                     # The limit passed in the window, which was promised; there is no other one.
@@ -263,6 +274,8 @@ class Attempt:
                 return Abandoned(usage=usage)
             case StopReason.CANCELLED:
                 return Cancelled(usage=usage)
+            case StopReason.NO_SPACE:
+                return self._failed(_FULL.failure)
             case StopReason.DRAINED if self._passed is None:
                 return Returned(usage=usage, reason="DRAINING")
             case _:
@@ -275,7 +288,7 @@ class Attempt:
 
     async def _clean_up(self) -> None:
         try:
-            await self._threads.run(self._work.close)
+            await self._threads.run(self._work.close, self._tidying.begin())
         except OSError as error:
             self._log.warning("staging was not removed", staging=self._assignment.staging_name, errno=error.errno)
         except Exception:  # noqa: BLE001 - the supervisor: how the attempt ended stays as it is
@@ -285,15 +298,3 @@ class Attempt:
 def _run_deadline(field: str, timeout: timedelta, now: float, grace: timedelta) -> Deadline:
     words = f"took longer than limits.{field} ({timeout})"
     return Deadline(at=now + timeout.total_seconds(), grace=grace, reason="RUN_TIMEOUT", words=words)
-
-
-def _artifact(prepared: Prepared, publisher: Publisher) -> Artifact:
-    path = prepared.expected.path
-    return Artifact(
-        path="/".join(publisher.parts(path)),
-        uri=file_uri(publisher.target(path)),
-        size_bytes=prepared.size_bytes,
-        sha256=prepared.sha256,
-        media_type=prepared.expected.media_type,
-        media=prepared.info,
-    )

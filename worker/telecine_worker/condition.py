@@ -11,13 +11,13 @@ import structlog
 
 from telecine_worker.failure import Failure, FailureKind
 from telecine_worker.health import Health
-from telecine_worker.outcome import Ended, Failed, Returned, Succeeded
+from telecine_worker.outcome import Ended, Failed, Succeeded
 from telecine_worker.storage.threads import Threads
 
 log = structlog.get_logger(__name__)
 
 # Reasons that may lie with this worker. None surely does: what a job brings along can make FFmpeg say and do anything.
-SUSPICIOUS = frozenset({"LAUNCH_FAILED", "NO_SPACE", "IO_ERROR", "INTERNAL_ERROR", "OUT_OF_MEMORY"})
+SUSPICIOUS = frozenset({"LAUNCH_FAILED", "SANDBOX_FAILED", "NO_SPACE", "IO_ERROR", "INTERNAL_ERROR", "OUT_OF_MEMORY"})
 # So many different jobs in a row are not to blame for it, unless all are of one tenant while others are served, too: where
 # the last so many attempts were that tenant's, there are no others.
 ENOUGH_JOBS = 3
@@ -89,7 +89,7 @@ class Condition:
         self._failed_jobs.add(job)
         if await self._look(closely=True):
             log.warning("attempt goes back, the worker is to blame", job_id=job[1], failure=ended.failure.message)
-            return Returned(usage=ended.usage, reason="UNHEALTHY")
+            return ended.given_back("UNHEALTHY")
         if self._are_enough():
             self._begin_rest(ended.failure.reason)
         return ended

@@ -9,7 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from telecine_process.addresses import Address
+from telecine_worker.sandbox.selection import Wish
 from telecine_worker.storage.address_guard import IpNetwork
+from telecine_worker.storage.store_places import StorePlace
 
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}")
@@ -18,6 +20,9 @@ WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 # As many as a Hello may hold.
 MOST_QUEUES = 64
 MOST_CAPABILITIES = 1024
+# In a control group, where only what is used counts. Without one, all that is asked for counts, and an SVT-AV1 that gets too
+# little of that hangs: 1 GiB is too little for 720p.
+LEAST_MEMORY_BYTES, LEAST_DATA_BYTES = 256 << 20, 2 << 30
 
 
 class ConfigError(ValueError):
@@ -26,7 +31,9 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything a worker is told. An empty worker id, and no capabilities, are found by the worker itself."""
+    """Everything a worker is told. An empty worker id, and no capabilities, are found by the worker itself. 0 for
+    *memory_max_bytes* is no limit.
+    """
 
     schedulers: tuple[Address, ...]
     worker_id: str
@@ -34,8 +41,15 @@ class Config:
     queues: tuple[str, ...]
     capabilities: tuple[str, ...]
     file_roots: tuple[Path, ...]
+    store_roots: tuple[StorePlace, ...]
     http_allow: tuple[IpNetwork, ...]
     input_max_bytes: int
+    cache_bytes: int
+    scratch_reserve_bytes: int
+    output_max_bytes: int
+    sandbox: Wish
+    memory_max_bytes: int
+    cgroups: tuple[Path, ...]
     work_dir: Path
     metrics_listen: Address
     ffmpeg: Path | None
@@ -58,8 +72,19 @@ class Config:
         for root in self.file_roots:
             if not root.is_absolute() or ".." in root.parts:
                 raise ConfigError(f"TELECINE_FILE_ROOTS: {root} must be an absolute path without '..'")
-        if self.input_max_bytes < 1:
-            raise ConfigError(f"TELECINE_INPUT_MAX_BYTES is {self.input_max_bytes}; it must be at least 1")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        for name, value in (("INPUT", self.input_max_bytes), ("OUTPUT", self.output_max_bytes)):
+            if value < 1:
+                raise ConfigError(f"TELECINE_{name}_MAX_BYTES is {value}; it must be at least 1")
+        for name, value in (("CACHE_BYTES", self.cache_bytes), ("SCRATCH_RESERVE_BYTES", self.scratch_reserve_bytes)):
+            if value < 0:
+                raise ConfigError(f"TELECINE_{name} is {value}; it must be at least 0, which is none")
+        least, where = (LEAST_MEMORY_BYTES, "with") if self.cgroups else (LEAST_DATA_BYTES, "without")
+        if self.memory_max_bytes and self.memory_max_bytes < least:
+            right = f"0 (no limit) or, {where} TELECINE_CGROUPS, {least} and more are right"
+            raise ConfigError(f"TELECINE_MEMORY_MAX_BYTES is {self.memory_max_bytes}; {right}")
 
 
 def _check_each(setting: str, values: tuple[str, ...], pattern: re.Pattern[str], most: int) -> None:

@@ -12,6 +12,7 @@ from telecine_worker.failure import AttemptFailed, Failure, FailureKind, permane
 from telecine_worker.ffmpeg.findings import Detection, DetectionKind
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, SubtitleStream, VideoStream
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
+from telecine_worker.ffmpeg.warning import MediaWarning
 from telecine_worker.outcome import Abandoned, Artifact, Cancelled, Ended, Failed, Returned, Succeeded
 
 _KINDS = {
@@ -40,10 +41,12 @@ _DETECTIONS = {
 
 # A scheduler takes a message of 4 MiB, and a Hello has leases, too.
 MOST_OUTCOME_BYTES = 2 << 20
+# As the contract says.
+MOST_WARNINGS = 100
 # What fields can hold. Sizes and counts in a file are whatever somebody wrote into it.
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
-# Of an outcome besides its result: lease and usage.
+# Of an outcome besides its result: lease, usage and phases.
 _REST_BYTES = 1024
 # Of what a file says about itself in words.
 _LONGEST_WORD = 64
@@ -60,6 +63,10 @@ def outcome(lease: lease_service_pb2.LeaseRef, ended: Ended) -> lease_service_pb
     """An Outcome message; None where nothing is to be said."""
     message = lease_service_pb2.Outcome(lease=lease, peak_memory_bytes=_int64(ended.usage.peak_memory_bytes))
     message.cpu_duration.FromTimedelta(ended.usage.cpu)
+    message.input_size_bytes = _int64(ended.input_size_bytes)
+    message.output_size_bytes = _int64(ended.output_size_bytes)
+    for phase, spent in ended.phases.items():
+        message.phase_durations[phase.name].FromTimedelta(spent)
     match ended:
         case Succeeded():
             message.succeeded.CopyFrom(result(ended))
@@ -122,6 +129,7 @@ def result(value: Succeeded) -> job_pb2.JobResult:
         measurements=value.measurements,
         inputs={name: media_info(info) for name, info in value.inputs.items()},
         detections=[detection(each) for each in value.detections],
+        warnings=[warning(each) for each in value.warnings[:MOST_WARNINGS]],
     )
 
 
@@ -129,6 +137,13 @@ def detection(value: Detection) -> job_pb2.Detection:
     """A Detection message."""
     return job_pb2.Detection(
         kind=_DETECTIONS[value.kind], start=duration(value.start), end=_optional(value.end), score=value.score
+    )
+
+
+def warning(value: MediaWarning) -> job_pb2.Warning:
+    """A Warning message."""
+    return job_pb2.Warning(
+        reason=value.reason, message=value.message, count=_int64(value.count), input=value.input_name
     )
 
 

@@ -6,18 +6,23 @@ from collections.abc import Callable, Mapping
 
 from telecine_worker.failure import AttemptFailed, permanent
 from telecine_worker.ffmpeg import failure_kinds
+from telecine_worker.ffmpeg.damage import Damage
 from telecine_worker.ffmpeg.findings import Findings, Wanted
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Block
 from telecine_worker.ffmpeg.run import Ran, Surroundings, run_ffmpeg
+from telecine_worker.ffmpeg.warning import MediaWarning
+from telecine_worker.hardware_failure import HardwareFailures
 from telecine_worker.inputs import Inputs
-from telecine_worker.tasks.plan import Step
+from telecine_worker.source_damage import SourceDamage
+from telecine_worker.tasks.plan import Plan, Step
 
 
 class Execution:
     """Runs steps, one after the other, and remembers what they found.
 
     *on_block* hears how far a step is, *on_usage* what each process cost. *cwd* is where the steps write.
+    *source_damage* judges what is wrong with the inputs.
     """
 
     def __init__(
@@ -27,12 +32,15 @@ class Execution:
         wanted: Wanted,
         *,
         cwd: str,
+        source_damage: SourceDamage,
         on_block: Callable[[Block], None],
         on_usage: Callable[[Usage], None],
     ) -> None:
         self._around = around
         self._inputs = inputs
         self._cwd = cwd
+        self._source_damage = source_damage
+        self._hardware_failures = HardwareFailures()
         self._on_block = on_block
         self._on_usage = on_usage
         self.findings = Findings(wanted)
@@ -41,43 +49,65 @@ class Execution:
 
     async def run(self, step: Step) -> None:
         """Raises AttemptFailed, Stopped."""
+        damage = Damage(seeks="-ss" in step.argv)
         try:
-            ran = await self._run_ffmpeg(step)
+            ran = await self._run_ffmpeg(step, damage)
             if (ran.last.frame_count or 0) < step.least_frames:
                 raise permanent(
                     "OUTPUT_EMPTY", f"only {ran.last.frame_count} of {step.least_frames} pictures were made"
                 )
         except AttemptFailed as error:
-            if step.otherwise is not None and error.failure.reason == failure_kinds.OUTPUT_EMPTY.reason:
-                await self.run(step.otherwise)
-                return
-            if not step.measures_damage or error.failure.reason not in failure_kinds.DAMAGE:
-                raise
-            await self._inputs.raise_if_unreadable()
+            await self._recover(step, error)
         else:
-            await self._judge(step, ran)
+            await self._judge(step, ran, damage)
 
     @property
     def measurements(self) -> Mapping[str, float]:
         """What the steps measured so far."""
         return self.findings.measurements
 
-    async def _run_ffmpeg(self, step: Step) -> Ran:
+    @property
+    def warnings(self) -> tuple[MediaWarning, ...]:
+        """What was not as it should be, and did not end a step."""
+        return (*self._source_damage.warnings, *self._hardware_failures.warnings)
+
+    def adjusted(self, plan: Plan) -> Plan:
+        """*plan* with what can be expected of sources that turned out to be damaged."""
+        return self._source_damage.adjusted(plan)
+
+    async def _run_ffmpeg(self, step: Step, damage: Damage) -> Ran:
+        def on_line(line: str) -> None:
+            self.findings.line(line)
+            damage.line(line)
+
         return await run_ffmpeg(
             self._around,
-            step.filled(self._inputs.urls, self.measurements),
+            [*self._source_damage.options, *step.filled(self._inputs.urls, self.findings.values)],
             doing=step.phase.value,
             on_block=self._on_block,
             on_usage=self._on_usage,
-            on_line=self.findings.line,
+            on_line=on_line,
             cwd=self._cwd,
         )
 
-    async def _judge(self, step: Step, ran: Ran) -> None:
+    async def _recover(self, step: Step, error: AttemptFailed) -> None:
+        """Do the same in another way, where there is one."""
+        if step.hardware and self._hardware_failures.is_one(error.failure):
+            self._hardware_failures.note(step, error.failure)
+            if step.otherwise is None:
+                raise self._hardware_failures.failure(step, error.failure) from error
+            await self.run(step.otherwise)
+        elif step.otherwise is not None and error.failure.reason == failure_kinds.OUTPUT_EMPTY.reason:
+            await self.run(step.otherwise)
+        elif step.measures_damage and error.failure.reason in failure_kinds.DAMAGE:
+            await self._inputs.raise_if_unreadable()
+        else:
+            raise error
+
+    async def _judge(self, step: Step, ran: Ran, damage: Damage) -> None:
         """FFmpeg ended with code 0, and may have said more."""
         self.encoded_frames = ran.last.frame_count
-        cut = failure_kinds.cut_short(ran.log_lines) if step.needs_whole_input else ""
-        if cut:
-            raise permanent("INPUT_TRUNCATED", f"the input is shorter than it says; FFmpeg says: {cut}")
-        if failure_kinds.sounds_damaged(ran.log_lines):
+        if damage.count or failure_kinds.sounds_damaged(ran.log_lines):
             await self._inputs.raise_if_unreadable()
+        if not step.measures_damage:
+            self._source_damage.judge(step, ran.last, damage)

@@ -96,6 +96,19 @@ def _parts(message: Message) -> Iterator[Message]:
             yield from value
 
 
+def refusal_of(
+    grant: pb.Grant, *, draining: bool, ailing: bool, offered: Set[str], fits: bool
+) -> pb.Accept.Refusal.ValueType:
+    """Why a grant is not taken; unspecified: it is."""
+    if draining:
+        return pb.Accept.REFUSAL_DRAINING
+    if ailing:
+        return pb.Accept.REFUSAL_UNHEALTHY
+    if not is_understood(grant, offered):
+        return pb.Accept.REFUSAL_UNSUPPORTED
+    return pb.Accept.REFUSAL_UNSPECIFIED if fits else pb.Accept.REFUSAL_NO_SLOT
+
+
 def hold(grant: pb.Grant, attempts: AttemptFactory, send: Send) -> HeldLease:
     """The lease of *grant*, its attempt not begun. Raises nothing: what is wrong with the grant ends its job, with words."""
     key = LeaseKey.of(grant.lease)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from telecine_worker.ffmpeg.process import Command, spawn
+from telecine_worker.ffmpeg.command import Command, spawn
 from telecine_worker.ffmpeg.toolchain import Toolchain
 from telecine_worker.storage.threads import Threads
 
@@ -51,7 +51,8 @@ def broken_program(toolchain: Toolchain) -> str | None:
     Costs too much to be asked every few seconds.
     """
     for program in (toolchain.ffmpeg, toolchain.ffprobe):
-        with spawn(Command(argv=(str(program), "-version"), marker="trial")) as child:
+        asking = Command(argv=(str(program), "-version"), marker="trial", confinement=toolchain.confinement)
+        with spawn(asking) as child:
             try:
                 _, said = child.communicate(timeout=_TRIAL_SECONDS)
             except subprocess.TimeoutExpired:

@@ -11,7 +11,7 @@ import structlog
 
 from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker import convert
-from telecine_worker.ffmpeg.progress import Snapshot
+from telecine_worker.ffmpeg.progress import Phase, Snapshot
 from telecine_worker.lease_key import LeaseKey
 from telecine_worker.outcome import Ended, StopReason
 from telecine_worker.publish_question import PublishQuestion
@@ -61,6 +61,11 @@ class HeldLease:
     def speed_now(self) -> float:
         """Media seconds per wall second; 0 while FFmpeg does not run."""
         return self._snapshot.speed if self._snapshot else 0.0
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its inputs have not all come yet."""
+        return self._snapshot is None or self._snapshot.phase is Phase.FETCHING
 
     @property
     def overdue(self) -> bool:

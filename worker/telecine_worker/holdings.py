@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Set
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -11,9 +12,10 @@ import structlog
 from telecine.v1 import lease_service_pb2 as pb
 from telecine_worker import convert
 from telecine_worker.condition import Condition
+from telecine_worker.disk_guard import DiskGuard
 from telecine_worker.failure import internal_error
 from telecine_worker.ffmpeg.process import Usage
-from telecine_worker.grant import AttemptFactory, Send, hold, is_understood
+from telecine_worker.grant import AttemptFactory, Send, hold, refusal_of
 from telecine_worker.held_lease import HeldLease
 from telecine_worker.journal import Journal
 from telecine_worker.lease_key import LeaseKey
@@ -44,6 +46,7 @@ class Holdings:
         attempts: AttemptFactory,
         journal: Journal,
         condition: Condition,
+        disk: DiskGuard,
         metrics: WorkerMetrics,
         send: Send,
     ) -> None:
@@ -54,12 +57,15 @@ class Holdings:
         self.unconfirmed = Unconfirmed(journal)
         self._condition = condition
         condition.listen(self.feel)
+        self._disk = disk
+        disk.listen(self.look_again)
         self._metrics = metrics
         self._send = send
         self._leases: dict[tuple[str, str], HeldLease] = {}
         self._lost: set[HeldLease] = set()
         self._runs = asyncio.TaskGroup()
         self._received = 0
+        self._limit = 0
         self._changed = asyncio.Event()
         self._stopping = False
         self._told_to_drain = False
@@ -111,8 +117,19 @@ class Holdings:
 
     def send_credit(self) -> None:
         """Say how much may be granted: what came on this stream and what is free."""
-        free = 0 if self.draining or self._ailing else max(0, self._slots - self.busy)
-        self._send(credit=pb.Credit(limit=self._received + free, draining=self.draining))
+        self._limit = self._received + self._free()
+        self._send(credit=pb.Credit(limit=self._limit, draining=self.draining))
+
+    def look_again(self) -> None:
+        """What is free may have changed without an end of an attempt."""
+        if self._received + self._free() != self._limit:
+            self.send_credit()
+
+    def _free(self) -> int:
+        if self.draining or self._ailing:
+            return 0
+        starting = sum(lease.units for lease in self._leases.values() if lease.is_starting)
+        return self._disk.room(max(0, self._slots - self.busy), starting)
 
     # What the scheduler says.
 
@@ -129,26 +146,15 @@ class Holdings:
         else:
             if held and held.key.token < key.token:
                 self._lose(held)
-            refusal = self._refusal(key, units, grant)
+            # An older grant of a job that is held under a newer one has come late.
+            fits = self.busy + units <= self._slots and key.job not in self._leases
+            refusal = refusal_of(grant, draining=self.draining, ailing=self._ailing, offered=self._offered, fits=fits)
             self._send(accepts=[pb.Accept(lease=key.ref, refusal=refusal)])
             if not refusal:
                 self._start(hold(grant, self._attempts, self._send), grant.attempt)
                 return
             self._metrics.count_refusal(pb.Accept.Refusal.Name(refusal))
-        # The grant took credit, and no room.
-        self.send_credit()
-
-    def _refusal(self, key: LeaseKey, units: int, grant: pb.Grant) -> pb.Accept.Refusal.ValueType:
-        if self.draining:
-            return pb.Accept.REFUSAL_DRAINING
-        if self._ailing:
-            return pb.Accept.REFUSAL_UNHEALTHY
-        if not is_understood(grant, self._offered):
-            return pb.Accept.REFUSAL_UNSUPPORTED
-        # An older grant of a job that is held under a newer one has come late.
-        if self.busy + units > self._slots or key.job in self._leases:
-            return pb.Accept.REFUSAL_NO_SLOT
-        return pb.Accept.REFUSAL_UNSPECIFIED
+        self.send_credit()  # The grant took credit, and no room.
 
     def _start(self, lease: HeldLease, attempt: int) -> None:
         key = lease.key
@@ -287,10 +293,8 @@ class Holdings:
         return not self.busy
 
     async def _wait_until(self, done: Callable[[], bool], within: timedelta) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(within.total_seconds()):
                 while not done():
                     self._changed.clear()
                     await self._changed.wait()
-        except TimeoutError:
-            return

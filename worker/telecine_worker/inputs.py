@@ -11,15 +11,25 @@ from telecine_worker.ffmpeg.stop_order import Stopped
 from telecine_worker.storage import disk_errors
 from telecine_worker.storage.fetch_errors import FetchStopped
 from telecine_worker.storage.sources import Intake, Source, open_source, sha256
+from telecine_worker.storage.store_places import StorePlace
 from telecine_worker.storage.threads import Threads
 
 
 class Inputs:
-    """*stopped* says whether the attempt is to end, *on_input* hears the scheme and the size of each input, in a thread."""
+    """Of a job of *tenant*. *stopped* says whether the attempt is to end, *on_input* hears the scheme and the size of each
+    input, in a thread.
+    """
 
     def __init__(
-        self, intake: Intake, threads: Threads, *, stopped: Callable[[], bool], on_input: Callable[[str, int], None]
+        self,
+        intake: Intake,
+        threads: Threads,
+        *,
+        tenant: str,
+        stopped: Callable[[], bool],
+        on_input: Callable[[str, int], None],
     ) -> None:
+        self._tenant = tenant
         self._intake = intake
         self._threads = threads
         self._stopped = stopped
@@ -49,6 +59,16 @@ class Inputs:
         found = {name: os.fstat(fd) for name, fd in self.fds.items()}
         return {(stat.st_dev, stat.st_ino): name for name, stat in found.items()}
 
+    @property
+    def objects(self) -> dict[StorePlace, str]:
+        """Names by place in an object store."""
+        return {source.place: name for name, source in self._sources.items() if source.place is not None}
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all of them."""
+        return sum(source.size_bytes for source in self._sources.values())
+
     async def raise_if_unreadable(self) -> None:
         """Read everything once. To FFmpeg an error of the disk is the end of the file, so what looks damaged may lie whole on
         a disk that fails. Raises AttemptFailed IO_ERROR, Stopped.
@@ -67,8 +87,9 @@ class Inputs:
     def _open(self, stopped: Callable[[], bool], name: str, wanted: media_pb2.Input) -> None:
         try:
             source = open_source(
-                self._intake, name=name, uri=wanted.uri, headers=wanted.headers, sha256=wanted.sha256, stopped=stopped
-            )
+                self._intake, tenant=self._tenant, name=name, uri=wanted.uri, headers=wanted.headers, sha256=wanted.sha256,
+                stopped=stopped,
+            )  # fmt: skip
         except FetchStopped:
             raise Stopped from None
         self._sources[name] = self._opened.enter_context(source)

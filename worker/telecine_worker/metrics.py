@@ -10,13 +10,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from telecine_worker.failure import FailureKind
 from telecine_worker.outcome import Ended, Failed
+from telecine_worker.sandbox.confinement import Mode
 
 _SPEEDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
+_PHASE_SECONDS = (0.01, 0.1, 1, 5, 15, 60, 300, 1800, 7200, 28800)
+_MEMORY = tuple(float(2**power << 20) for power in range(4, 15))
 _OUTCOMES = ("succeeded", "returned", "cancelled", "abandoned")
 # Failures for want of time, by reason.
 _LIMITS = {"STALLED": "stall", "RUN_TIMEOUT": "run", "TOTAL_TIMEOUT": "total"}
 _REFUSALS = ("no_slot", "draining", "unhealthy", "unsupported")
-_SCHEMES = ("file", "http", "https")
+_SCHEMES = ("file", "http", "https", "s3", "gs", "az")
 
 
 class WorkerMetrics:
@@ -54,9 +57,25 @@ class WorkerMetrics:
         )
         self.healthy.set(1)
         self.input_bytes = Counter(
-            "telecine_worker_input_bytes", "Bytes of opened inputs, by scheme; those of http are fetched.", ["scheme"],
+            "telecine_worker_input_bytes", "Bytes of opened inputs, by scheme; all but those of file are fetched.", ["scheme"],
             registry=registry,
         )  # fmt: skip
+        self.output_bytes = Counter("telecine_worker_output_bytes", "Bytes of published files.", registry=registry)
+        self.phases = Histogram(
+            "telecine_attempt_phase_seconds", "Wall time of ended attempts in each phase that they entered, by kind of task.",
+            ["task", "phase"], buckets=_PHASE_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.cpu = Counter(
+            "telecine_attempt_cpu_seconds", "CPU time of the child processes of ended attempts, by kind of task.",
+            ["task"], registry=registry,
+        )  # fmt: skip
+        self.peak_memory = Histogram(
+            "telecine_attempt_peak_memory_bytes", "The largest memory of a child process of each ended attempt that had any.",
+            buckets=_MEMORY, registry=registry,
+        )  # fmt: skip
+        self.sandbox = Gauge(
+            "telecine_worker_sandbox", "1 for what confines FFmpeg, 0 for the others.", ["mode"], registry=registry
+        )
         info = Gauge(
             "telecine_build_info", "1, with what is running.", ["component", "version", "python", "ffmpeg"],
             registry=registry,
@@ -72,6 +91,11 @@ class WorkerMetrics:
             self.refusals.labels(reason)
         for scheme in _SCHEMES:
             self.input_bytes.labels(scheme)
+
+    def show_sandbox(self, used: Mode) -> None:
+        """Once, at the start."""
+        for mode in Mode:
+            self.sandbox.labels(mode.value).set(mode is used)
 
     def show(self, *, busy: int, speeds: Iterable[float]) -> None:
         """Set the gauges."""
@@ -98,3 +122,12 @@ class WorkerMetrics:
             self.exits.labels("signal" if failure.exit_code < 0 else str(failure.exit_code)).inc()
         if speed > 0:
             self.speed.observe(speed)
+        self._count_cost(ended, task)
+
+    def _count_cost(self, ended: Ended, task: str) -> None:
+        self.cpu.labels(task).inc(ended.usage.cpu.total_seconds())
+        self.output_bytes.inc(ended.output_size_bytes)
+        for phase, spent in ended.phases.items():
+            self.phases.labels(task, phase.value).observe(spent.total_seconds())
+        if ended.usage.peak_memory_bytes:
+            self.peak_memory.observe(ended.usage.peak_memory_bytes)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from telecine_worker.failure import Failure
 from telecine_worker.ffmpeg.failure_kinds import is_interruption
 from telecine_worker.ffmpeg.findings import Detection
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.process import Usage
+from telecine_worker.ffmpeg.progress import Phase
+from telecine_worker.ffmpeg.warning import MediaWarning
 
 
 class StopReason(enum.StrEnum):
-    """Why somebody ends an attempt from outside."""
+    """Why somebody ends an attempt from outside. NO_SPACE: it fills the worker's disk."""
 
     CANCELLED = "cancelled"
     LEASE_LOST = "lease_lost"
     DRAINED = "drained"
+    NO_SPACE = "no_space"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +40,20 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The end of an attempt: one of the classes below. *usage* counts all its child processes."""
+    """The end of an attempt: one of the classes below.
+
+    *usage* counts all its child processes, *input_size_bytes* what it opened or fetched, *output_size_bytes* what it published.
+    *phases* has the wall time of each phase that it entered.
+    """
 
     usage: Usage
+    input_size_bytes: int = 0
+    output_size_bytes: int = 0
+    phases: Mapping[Phase, timedelta] = field(default_factory=dict)
+
+    def given_back(self, reason: str) -> Returned:
+        """The same attempt, whose end says nothing of the job."""
+        return Returned(usage=self.usage, input_size_bytes=self.input_size_bytes, phases=self.phases, reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +66,7 @@ class Succeeded(Ended):
     inputs: Mapping[str, MediaInfo]
     measurements: Mapping[str, float] = field(default_factory=dict)
     detections: tuple[Detection, ...] = ()
+    warnings: tuple[MediaWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,5 +98,5 @@ def returned_if_interrupted(ended: Ended) -> Ended:
     is no failure of the job.
     """
     if isinstance(ended, Failed) and is_interruption(ended.failure):
-        return Returned(usage=ended.usage, reason="DRAINING")
+        return ended.given_back("DRAINING")
     return ended

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from telecine_worker.ffmpeg.expected import Expected
+from telecine_worker.ffmpeg.expected_package import ExpectedPackage
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.run import Surroundings
 from telecine_worker.ffmpeg.stop_order import Stopped
 from telecine_worker.ffmpeg.verify import verify
 from telecine_worker.ffmpeg.verify_pictures import check_picture, decode_pictures
+from telecine_worker.package_verification import PackageVerification
 from telecine_worker.storage.staging import Staging
 from telecine_worker.storage.threads import Threads
 from telecine_worker.tasks.plan import Plan
@@ -27,14 +29,23 @@ class Checked:
 
 
 class Verification:
-    """Of the staged files of one attempt. *on_usage* hears what each process cost."""
+    """Of the staged files of one attempt. *whole*: all of each file is decoded, however long. *on_usage* hears what each
+    process cost.
+    """
 
     def __init__(
-        self, around: Surroundings, staging: Staging, threads: Threads, *, on_usage: Callable[[Usage], None]
+        self,
+        around: Surroundings,
+        staging: Staging,
+        threads: Threads,
+        *,
+        whole: bool,
+        on_usage: Callable[[Usage], None],
     ) -> None:
         self._around = around
         self._staging = staging
         self._threads = threads
+        self._whole = whole
         self._on_usage = on_usage
 
     async def check(self, plan: Plan, *, encoded_frames: int | None) -> list[Checked]:
@@ -42,9 +53,12 @@ class Verification:
 
         Raises AttemptFailed, Stopped.
         """
-        if plan.sequence:
-            return await self._check_pictures(plan)
-        return [await self._check_file(each, encoded_frames) for each in plan.artifacts]
+        if plan.package is not None:
+            return await self._check_package(plan.package, encoded_frames)
+        checked = await self._check_pictures(plan) if plan.sequence else []
+        for each in plan.artifacts[len(checked) :]:
+            checked.append(await self._check_file(each, encoded_frames))
+        return checked
 
     async def _check_file(self, expected: Expected, encoded_frames: int | None) -> Checked:
         fd = await self._threads.run(self._staging.open_file, expected.file_name, expected.path)
@@ -56,19 +70,29 @@ class Verification:
                 encoded_frames=encoded_frames if expected.exact_streams else None,
                 on_block=lambda _: None,
                 on_usage=self._on_usage,
+                whole=self._whole,
             )
         return Checked(expected=expected, info=verified.info)
 
+    async def _check_package(self, package: ExpectedPackage, encoded_frames: int | None) -> list[Checked]:
+        verification = PackageVerification(
+            package, self._around, self._staging, self._threads, whole=self._whole, on_usage=self._on_usage
+        )
+        files = await verification.check(encoded_frames=encoded_frames)
+        return [Checked(expected=expected, info=info) for expected, info in files]
+
     async def _check_pictures(self, plan: Plan) -> list[Checked]:
         checked = []
-        for expected in plan.artifacts:
+        # What is no picture, such as an index, comes after them.
+        pictures = [each for each in plan.artifacts if each.decodable]
+        for expected in pictures:
             info = await self._threads.run(self._check_picture, expected)
             checked.append(Checked(expected=expected, info=info))
             if self._around.stop.given:
                 raise Stopped
         await decode_pictures(
             self._around,
-            plan.artifacts,
+            pictures,
             plan.sequence,
             cwd=self._staging.cwd,
             on_block=lambda _: None,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Concatenate, ParamSpec, TypeVar
 
 from telecine.v1 import media_pb2
 from telecine_worker.execution import Execution
 from telecine_worker.failure import AttemptFailed
 from telecine_worker.ffmpeg import failure_kinds
-from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.findings import Findings, Wanted
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.probe import probe
@@ -19,15 +18,24 @@ from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Block, Meter, Phase, Snapshot, Stage
 from telecine_worker.ffmpeg.run import Surroundings
 from telecine_worker.ffmpeg.stop_order import Stopped
+from telecine_worker.ffmpeg.warning import MediaWarning
 from telecine_worker.inputs import Inputs
-from telecine_worker.storage.locations import FileRoots, check_relative
-from telecine_worker.storage.publishing import Publisher
-from telecine_worker.storage.sources import Intake, sha256
-from telecine_worker.storage.staging import Staging, discard_older, open_staging
+from telecine_worker.outcome import Ended, Succeeded
+from telecine_worker.preparation import Prepared, prepare_all
+from telecine_worker.source_damage import SourceDamage
+from telecine_worker.storage.destination import Destination
+from telecine_worker.storage.destinations import Destinations, InputPlaces
+from telecine_worker.storage.fetch_errors import FetchStopped
+from telecine_worker.storage.locations import check_relative
+from telecine_worker.storage.sources import Intake
+from telecine_worker.storage.staging import Staging
 from telecine_worker.storage.threads import Threads
 from telecine_worker.tasks import kinds
 from telecine_worker.tasks.plan import Plan, Step, filled
 from telecine_worker.verification import Checked, Verification
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Shares of what follows encoding, whose steps together are 1.
 VERIFYING_SHARE = 0.05
@@ -35,28 +43,21 @@ UPLOADING_SHARE = 0.03
 PUBLISHING_SHARE = 0.02
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """One verified file, ready to be published."""
-
-    expected: Expected
-    info: MediaInfo | None
-    size_bytes: int
-    sha256: str
-
-
 class Work:
     """One after the other: fetch, probe, plan, run, verify, prepare. :meth:`close` gives back what is open.
 
-    *staging_name* also marks the child processes. Each method raises AttemptFailed, or Stopped once the order was
-    given.
+    *may_publish* is asked in a thread before every step that can be seen. *on_full* hears that it has to end because it
+    fills the disk. Each method raises AttemptFailed, or Stopped once the order was given.
     """
 
     def __init__(
         self,
         spec: media_pb2.JobSpec,
         *,
-        roots: FileRoots,
+        tenant: str,
+        destinations: Destinations,
+        may_publish: Callable[[], bool],
+        on_full: Callable[[], None],
         intake: Intake,
         threads: Threads,
         around: Surroundings,
@@ -65,16 +66,19 @@ class Work:
         on_input: Callable[[str, int], None],
     ) -> None:
         self._spec = spec
-        self._roots = roots
+        self._destinations = destinations
+        self._may_publish = may_publish
+        self._on_full = on_full
         self._threads = threads
         self._around = around
         self._meter = meter
         self._on_progress = on_progress
-        self._opened = Inputs(intake, threads, stopped=lambda: around.stop.given, on_input=on_input)
+        self._opened = Inputs(intake, threads, tenant=tenant, stopped=lambda: around.stop.given, on_input=on_input)
         self._execution = Execution(
-            around, self._opened, Wanted(), cwd="/", on_block=self._on_block, on_usage=self._add_usage
-        )
-        self.staging: Staging | None = None
+            around, self._opened, Wanted(), cwd="/", source_damage=self._source_damage(),
+            on_block=self._on_block, on_usage=self._add_usage,
+        )  # fmt: skip
+        self._destination: Destination | None = None
         self.inputs: dict[str, MediaInfo] = {}
         self.usage = Usage()
 
@@ -99,10 +103,11 @@ class Work:
     async def plan(self) -> Plan:
         """What to do; the staging folder is there, where something will be written."""
         plan = kinds.plan(self._spec.task, self.inputs, self._around.toolchain.encoders)
+        plan.check_filters(self._around.toolchain.filters)
         for expected in plan.artifacts:
             check_relative(expected.path)
         if plan.artifacts:
-            await self._threads.run(self._open_staging)
+            self._destination = await self._threads.run(self._open_destination)
         return plan
 
     @property
@@ -111,15 +116,40 @@ class Work:
         return self._execution.findings
 
     @property
-    def input_files(self) -> dict[tuple[int, int], str]:
-        """The names of the inputs by device and inode."""
-        return self._opened.files
+    def warnings(self) -> tuple[MediaWarning, ...]:
+        """What was not as it should be, and did not end the steps."""
+        return self._execution.warnings
+
+    def accounted(self, ended: Ended) -> Ended:
+        """The end of this work, with the bytes that came in and went out, and where the time went."""
+        made = ended.artifacts if isinstance(ended, Succeeded) else ()
+        return replace(
+            ended,
+            input_size_bytes=self._opened.size_bytes,
+            output_size_bytes=sum(artifact.size_bytes for artifact in made),
+            phases=self._meter.phases,
+        )
+
+    @property
+    def destination(self) -> Destination:
+        """Where the files go; there once the plan has some."""
+        assert self._destination is not None  # noqa: S101 - plan() comes first
+        return self._destination
+
+    async def stoppable(
+        self, call: Callable[Concatenate[Callable[[], bool], P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """*call* in a thread, which is given first what says whether to give up. Raises Stopped, too."""
+        try:
+            return await self._threads.run_stoppable(lambda: self._around.stop.given, call, *args, **kwargs)
+        except FetchStopped:
+            raise Stopped from None
 
     async def run(self, plan: Plan) -> None:
         """Run every step."""
         self._execution = Execution(
-            self._around, self._opened, plan.wanted or Wanted(), cwd=self._staging.cwd if self.staging else "/",
-            on_block=self._on_block, on_usage=self._add_usage,
+            self._around, self._opened, plan.wanted or Wanted(), cwd=self._staging.cwd if self._destination else "/",
+            source_damage=self._source_damage(), on_block=self._on_block, on_usage=self._add_usage,
         )  # fmt: skip
         stages = [_stage(step, plan) for step in plan.steps]
         self._meter.plan([*stages, *(_AFTER_ENCODING if plan.artifacts else ())])
@@ -132,17 +162,18 @@ class Work:
     async def verify(self, plan: Plan) -> list[Checked]:
         """Check every file that is to be published, in that order."""
         self._begin(_VERIFYING)
-        verification = Verification(self._around, self._staging, self._threads, on_usage=self._add_usage)
+        whole = self._spec.verification == media_pb2.VERIFICATION_WHOLE
+        verification = Verification(self._around, self._staging, self._threads, whole=whole, on_usage=self._add_usage)
         async with self._disk_suspected():
-            return await verification.check(plan, encoded_frames=self._execution.encoded_frames)
+            return await verification.check(
+                self._execution.adjusted(plan), encoded_frames=self._execution.encoded_frames
+            )
 
-    async def prepare(self, checked: list[Checked], publisher: Publisher) -> list[Prepared]:
-        """Bring every file to disk, and take its checksum."""
+    async def prepare(self, checked: list[Checked]) -> list[Prepared]:
+        """Take the checksum of every file, and bring it to where one step makes it visible."""
         self._begin(_UPLOADING)
-        prepared = []
-        for each in checked:
-            prepared.append(await self._threads.run(self._prepare, each, publisher))
-            self.raise_if_stopped()
+        prepared = await self.stoppable(prepare_all, self.destination, checked)
+        self.raise_if_stopped()
         return prepared
 
     def begin_publishing(self) -> None:
@@ -165,28 +196,30 @@ class Work:
         if self._around.stop.given:
             raise Stopped
 
-    def close(self) -> None:
-        """Close the inputs; remove what is staged, and what older attempts left. Blocks: for a thread. Safe to repeat.
+    def close(self, tidied: Callable[[], bool]) -> None:
+        """Close the inputs; remove what is staged, and what older attempts left, in a store until *tidied* says that it is
+        enough. Blocks: for a thread. Safe to repeat.
 
         Raises OSError where something cannot be removed.
         """
         try:
             self._opened.close()
         finally:
-            self._discard()
+            self._discard(tidied)
 
-    def _discard(self) -> None:
-        if self.staging is not None:
-            self.staging.discard()
+    def _discard(self, tidied: Callable[[], bool]) -> None:
+        if self._destination is not None:
+            self._destinations.close(self._destination, tidied)
         elif self._spec.HasField("output"):
-            # Not a place where anything could have been staged: nothing to remove.
-            with suppress(AttemptFailed):
-                discard_older(self._roots, uri=self._spec.output.uri, name=self._around.marker)
+            self._destinations.discard_older(self._spec.output.uri, self._around.marker, tidied)
 
     @property
     def _staging(self) -> Staging:
-        assert self.staging is not None  # noqa: S101 - run() comes first
-        return self.staging
+        return self.destination.staging
+
+    def _source_damage(self) -> SourceDamage:
+        only = "" if len(self._spec.inputs) != 1 else next(iter(self._spec.inputs))
+        return SourceDamage(self._spec.damage_policy, input_name=only)
 
     def _begin(self, stage: Stage) -> None:
         self.raise_if_stopped()
@@ -203,8 +236,17 @@ class Work:
         self._meter.update(block)
         self._report()
 
-    def _open_staging(self) -> None:
-        self.staging = open_staging(self._roots, uri=self._spec.output.uri, name=self._around.marker)
+    def _open_destination(self) -> Destination:
+        output = self._spec.output
+        return self._destinations.open(
+            output.uri,
+            self._around.marker,
+            replace=output.if_exists != media_pb2.Output.IF_EXISTS_FAIL,
+            per_attempt=output.layout == media_pb2.Output.LAYOUT_PER_ATTEMPT,
+            allowed=self._may_publish,
+            end=self._on_full,
+            inputs=InputPlaces(files=self._opened.files, objects=self._opened.objects),
+        )
 
     @asynccontextmanager
     async def _disk_suspected(self) -> AsyncIterator[None]:
@@ -220,16 +262,6 @@ class Work:
         for script in plan.scripts:
             lines = ["".join(filled(each, self._opened.urls, {}) for each in line) for line in script.lines]
             self._staging.write_file(script.file_name, "\n".join([*lines, ""]).encode())
-
-    def _prepare(self, checked: Checked, publisher: Publisher) -> Prepared:
-        expected = checked.expected
-        publisher.prepare(expected.file_name, expected.path)
-        with self._staging.reading(expected.file_name, expected.path) as fd:
-            digest = sha256(fd, lambda: self._around.stop.given)
-            size = os.fstat(fd).st_size
-        if digest is None:
-            raise Stopped
-        return Prepared(expected=expected, info=checked.info, size_bytes=size, sha256=digest)
 
 
 _VERIFYING = Stage(phase=Phase.VERIFYING, weight=VERIFYING_SHARE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
@@ -54,6 +55,13 @@ class WorkDir:
         made = f"worker-{uuid.uuid4().hex[:12]}"
         write_durably(path, f"{made}\n".encode())
         return made
+
+    def emptied(self, name: str) -> Path:
+        """A folder for this life alone; what an earlier one left there is removed."""
+        path = self._path / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(exist_ok=True, mode=0o700)
+        return path
 
     @property
     def journal(self) -> Path:

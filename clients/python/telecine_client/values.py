@@ -59,7 +59,15 @@ class Attempt:
     """None while it runs."""
     failure: Failure | None
     cpu_duration: timedelta | None
+    """Of the child processes; None while it runs, and where the worker was lost."""
     peak_memory_bytes: int | None
+    """The largest of any child process; None while unknown."""
+    input_size_bytes: int | None
+    """Of all inputs, fetched or opened; None while unknown."""
+    output_size_bytes: int
+    """Of all files that were published."""
+    phases: Mapping[Phase, timedelta]
+    """Wall time in each phase that was entered, in their order; empty while it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +106,19 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobWarning:
+    """Something that was not as it should be, and did not keep the job from its end."""
+
+    reason: str
+    """INPUT_DAMAGED, INPUT_TRUNCATED, HARDWARE_FAILED; there may be others that are not known yet."""
+    message: str
+    count: int
+    """How often; 1 where it is not counted."""
+    input_name: str
+    """Empty where it is about no input, or about one that cannot be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
     """What a succeeded job made."""
 
@@ -107,6 +128,8 @@ class JobResult:
     """What each input turned out to be, by input name."""
     detections: tuple[Detection, ...]
     """What a probe was asked to look for, in order of time, at most 1000 of each kind; how many: see `measurements`."""
+    warnings: tuple[JobWarning, ...]
+    """At most 100."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from telecine_client.values import (
     Failure,
     Job,
     JobResult,
+    JobWarning,
     Page,
     Progress,
     QueueStats,
@@ -120,7 +121,17 @@ def attempt(message: job_pb2.Attempt) -> Attempt:
         failure=_set(message, "failure", failure),
         cpu_duration=_set(message, "cpu_duration", _timedelta),
         peak_memory_bytes=message.peak_memory_bytes or None,
+        input_size_bytes=message.input_size_bytes or None,
+        output_size_bytes=message.output_size_bytes,
+        phases=ReadOnly(_phases(message.phase_durations)),
     )
+
+
+def _phases(message: Mapping[str, Duration]) -> dict[Phase, timedelta]:
+    """In the order in which they come; those that this version does not know together as UNKNOWN."""
+    found = {phase: message[phase.name].ToTimedelta() for phase in Phase if phase.name in message}
+    strange = [time.ToTimedelta() for name, time in message.items() if name not in Phase.__members__]
+    return found | ({Phase.UNKNOWN: sum(strange, timedelta())} if strange else {})
 
 
 def state_change(message: job_pb2.StateChange) -> StateChange:
@@ -140,7 +151,13 @@ def job_result(message: job_pb2.JobResult) -> JobResult:
         measurements=ReadOnly(message.measurements),
         inputs=ReadOnly({name: media_info(info) for name, info in message.inputs.items()}),
         detections=tuple(map(detection, message.detections)),
+        warnings=tuple(map(warning, message.warnings)),
     )
+
+
+def warning(message: job_pb2.Warning) -> JobWarning:
+    """One to one."""
+    return JobWarning(reason=message.reason, message=message.message, count=message.count, input_name=message.input)
 
 
 def detection(message: job_pb2.Detection) -> Detection:

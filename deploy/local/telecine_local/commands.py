@@ -1,4 +1,4 @@
-"""What telecine_local adds to the command line: the options of `telecine dev` and `telecine demo`."""
+"""What telecine_local adds to the command line: the options of `telecine dev`, `demo`, `plan` and `probe`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from telecine_client.cli import completion
 
 RedisServer = Annotated[
     Path | None,
@@ -69,3 +71,55 @@ def demo(
     from telecine_local import running  # noqa: PLC0415
 
     running.demo(source=source, output=output, redis_server=redis_server)
+
+
+FFmpeg = Annotated[
+    Path | None,
+    typer.Option("--ffmpeg", metavar="PATH", envvar="TELECINE_FFMPEG", help="The ffmpeg to use; default: searched."),
+]
+
+
+def plan(
+    context: typer.Context,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="{job_id?, tenant?, spec} in JSON or YAML; - is stdin.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Instead of a file: see telecine presets.", autocompletion=completion.presets
+        ),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=FILE", help="A file here that stands for this input. May be repeated."),
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Change a field, e.g. task.transcode.video.crf=20. May be repeated."
+        ),
+    ] = None,
+    ffmpeg: FFmpeg = None,
+) -> None:
+    """Print what a worker here would run for a job, and what it would check.
+
+    Nothing is run but a look at the inputs, which have to be files of this machine: what is planned depends on what they are.
+    """
+    from telecine_local.offline import commands  # noqa: PLC0415 - it comes with gRPC and the worker
+
+    commands.plan(
+        file=file, preset=preset, inputs=source or (), changes=change or (), ffmpeg=ffmpeg,
+        as_json=context.obj.json_lines,
+    )  # fmt: skip
+
+
+def probe(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Of this machine.")],
+    ffmpeg: FFmpeg = None,
+) -> None:
+    """Print what a file here is, as a worker would see it."""
+    from telecine_local.offline import commands  # noqa: PLC0415
+
+    commands.probe(file=file, ffmpeg=ffmpeg, as_json=context.obj.json_lines)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import typer
 from telecine_local.child import StartFailed, launched
 from telecine_local.member import say
 from telecine_local.places import open_places
+from telecine_local.sandbox import worker_settings
 from telecine_local.session import run_in
 from telecine_local.stack import Setup, Stack, program
 from telecine_local.toolchain import Media, Toolchain, ToolFailed
@@ -70,6 +72,12 @@ def _run(
     target = output / (f"{original.stem}-{HEIGHT_PX}p.mp4" if source else "demo.mp4")
     if target == original:
         raise DemoFailed(f"{target} would be written over itself; choose another directory with --output")
+    found: list[Toolchain] = []
+
+    async def settings() -> Mapping[str, str]:
+        found.append(await Toolchain.find(worker))
+        return worker_settings(found[0], os.environ)
+
     setup = Setup(
         listen="127.0.0.1:0",
         metrics_listen="127.0.0.1:0",
@@ -80,20 +88,20 @@ def _run(
         scheduler=scheduler,
         worker=worker,
         logs=scratch / "logs",
+        worker_settings=settings,
     )
     with open_places(scratch / "data") as places:
         stack = Stack(setup, places)
 
         async def work() -> int:
-            return await _demonstrate(stack, original, target, made=source is None, worker=worker)
+            return await _demonstrate(stack, found[0], original, target, made=source is None)
 
         return asyncio.run(run_in(stack, work, when_stopped=INTERRUPTED))
 
 
-async def _demonstrate(stack: Stack, original: Path, target: Path, *, made: bool, worker: Sequence[str]) -> int:
+async def _demonstrate(stack: Stack, tools: Toolchain, original: Path, target: Path, *, made: bool) -> int:
     """Make the source, have it transcoded, and check what came out."""
     began = time.monotonic()
-    tools = await Toolchain.find(worker)
     typer.echo(f"a scheduler at {stack.address}, one worker, {tools.ffmpeg}")
     if made:
         await tools.make_source(original)

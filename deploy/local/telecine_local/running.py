@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from telecine_local import demonstration
 from telecine_local.child import StartFailed
 from telecine_local.member import say
 from telecine_local.places import DirectoryUnusable, default_data_directory, open_places
+from telecine_local.sandbox import worker_settings
 from telecine_local.session import run_in
 from telecine_local.stack import Setup, Stack, program
-from telecine_local.toolchain import ToolFailed
+from telecine_local.toolchain import Toolchain, ToolFailed
 from telecine_local.valkey import ServerMissing, find_server
 
 EXPECTED = (StartFailed, DirectoryUnusable, ServerMissing, ToolFailed, demonstration.DemoFailed)
@@ -38,6 +39,11 @@ def dev(
         if ":" in str(root) or not root.is_dir():
             raise typer.BadParameter(f"--file-root {root}: has to be a directory without a colon in its path")
     with _reporting(), open_places(data or default_data_directory(os.environ)) as places:
+        worker = program("telecine-worker")
+
+        async def settings() -> Mapping[str, str]:
+            return worker_settings(await Toolchain.find(worker), os.environ)
+
         setup = Setup(
             listen=listen,
             metrics_listen=metrics_listen,
@@ -46,7 +52,8 @@ def dev(
             file_roots=roots,
             database=find_server(redis_server),
             scheduler=program("telecine-scheduler"),
-            worker=program("telecine-worker"),
+            worker=worker,
+            worker_settings=settings,
         )
         stack = Stack(setup, places)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,11 @@ DATABASE_GRACE = timedelta(seconds=10)
 NOT_SHARED = frozenset({"TELECINE_WORKER_ID", "TELECINE_WORK_DIR", "TELECINE_METRICS_LISTEN"})
 
 
+async def no_settings() -> Mapping[str, str]:
+    """Nothing."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """What the stack is made of."""
@@ -48,6 +53,8 @@ class Setup:
     """Programs with their first arguments."""
     logs: Path | None = None
     """A directory for the children's logs; None: our standard error."""
+    worker_settings: Callable[[], Awaitable[Mapping[str, str]]] = no_settings
+    """Finds out what workers are told besides, while the database and the scheduler start."""
 
 
 def program(name: str) -> Sequence[str]:
@@ -64,6 +71,7 @@ class Stack:
         self._listen = setup.listen
         self.metrics: dict[str, str] = {}
         """Address of /metrics by the member's name."""
+        self._worker_settings: Mapping[str, str] = {}
         self.database = Member("valkey", self._database_command, self._database_ready, grace=DATABASE_GRACE)
         self.scheduler = Member("scheduler", self._scheduler_command, self._scheduler_ready, grace=SCHEDULER_GRACE)
         self.workers = [self._worker(number) for number in range(1, setup.workers + 1)]
@@ -81,18 +89,20 @@ class Stack:
         depends on the members has to look at it.
         """
         keeping: asyncio.Task[None] | None = None
+        asking = asyncio.ensure_future(self._setup.worker_settings())
         try:
             await self.database.start()
             await self.scheduler.start()
+            self._worker_settings = await asking
             starts = await asyncio.gather(*(worker.start() for worker in self.workers), return_exceptions=True)
             for failure in filter(None, starts):
                 raise failure
             keeping = asyncio.create_task(self._keep(), name="keeping the members running")
             yield keeping
         finally:
-            if keeping is not None:
-                keeping.cancel()
-                await asyncio.wait({keeping})
+            for task in filter(None, (asking, keeping)):
+                task.cancel()
+                await asyncio.wait({task})
             await self._stop()
 
     async def _keep(self) -> None:
@@ -153,6 +163,7 @@ class Stack:
                 argv=[*self._setup.worker, "--metrics-listen", "127.0.0.1:0", *DRAINING],
                 without=NOT_SHARED,
                 environment={
+                    **self._worker_settings,
                     "TELECINE_SCHEDULERS": self._listen,
                     "TELECINE_SLOTS": str(self._setup.slots),
                     "TELECINE_FILE_ROOTS": ":".join(map(str, self._setup.file_roots)),

@@ -31,16 +31,19 @@ class Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolchain:
-    """Two programs that belong together."""
+    """Two programs that belong together. *unconfined* says why no sandbox holds for them here; empty: one does, or it is
+    switched off.
+    """
 
     ffmpeg: str
     ffprobe: str
+    unconfined: str
 
     @classmethod
     async def find(cls, worker: Sequence[str]) -> Toolchain:
         """Ask the worker which ones it would use. Raises ToolFailed with its own words."""
         found = json.loads(await output_of([*worker, "--check"]))
-        return cls(ffmpeg=found["ffmpeg"], ffprobe=found["ffprobe"])
+        return cls(ffmpeg=found["ffmpeg"], ffprobe=found["ffprobe"], unconfined=found["sandbox_refusal"] or "")
 
     async def make_source(self, target: Path) -> None:
         """Ten seconds of FFmpeg's moving test picture, 1280x720 at 30 frames a second, with a tone."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from telecine_scheduler.domain.cost import Cost
+
 # Hybrid clock numbers (sequences, tokens, revisions, times of the store) count microseconds from here.
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -129,8 +131,7 @@ class Attempt:
     start: int
     end: int | None = None
     outcome: AttemptOutcome | None = None
-    cpu: timedelta = timedelta()
-    peak_memory_bytes: int = 0
+    cost: Cost = field(default_factory=Cost)
     failure: bytes = b""
 
 

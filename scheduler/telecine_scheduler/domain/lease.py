@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from telecine_scheduler.domain.cost import Cost
 from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, JobName, Timeout
 
 
@@ -119,8 +120,7 @@ class Report:
     kind: FailureKind | None = None
     value: bytes = b""
     short: bytes = b""
-    cpu: timedelta = timedelta()
-    peak_memory_bytes: int = 0
+    cost: Cost = field(default_factory=Cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

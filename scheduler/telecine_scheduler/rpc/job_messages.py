@@ -119,14 +119,18 @@ def _attempt_message(attempt: Attempt) -> job_pb2.Attempt:
         number=attempt.number,
         worker_id=attempt.worker_id,
         token=attempt.token,
-        peak_memory_bytes=attempt.peak_memory_bytes,
+        peak_memory_bytes=attempt.cost.peak_memory_bytes,
+        input_size_bytes=attempt.cost.input_size_bytes,
+        output_size_bytes=attempt.cost.output_size_bytes,
     )
     set_time(message.start_time, attempt.start)
     set_time(message.end_time, attempt.end)
     if attempt.outcome:
         message.outcome = OUTCOMES[attempt.outcome]
-    if attempt.cpu:
-        message.cpu_duration.FromTimedelta(attempt.cpu)
+    if attempt.cost.cpu:
+        message.cpu_duration.FromTimedelta(attempt.cost.cpu)
+    for phase, time in attempt.cost.phases.items():
+        message.phase_durations[phase.name].FromTimedelta(time)
     if attempt.failure:
         message.failure.ParseFromString(attempt.failure)
     return message

@@ -88,15 +88,20 @@ class LeaseIntake:
             )
 
     def _mend(self, request: pb.StreamLeasesRequest) -> None:
-        """A payload that breaks a rule ends its own attempt, never the stream: the worker would send it again for ever."""
+        """A payload that breaks a rule ends its own attempt, or is left out, where it is a cost or progress; it never ends the
+        stream: the worker would send it again for ever.
+        """
         for outcome in (*request.outcomes, *request.hello.unconfirmed_outcomes):
             violations = self._validation.violations(outcome)
             if not violations or self._validation.violations(outcome.lease):
                 continue
-            listed = _listed(violations)
-            self._refusals.payload(Refused.OUTCOME, outcome.lease.job_id, listed)
-            outcome.failed.CopyFrom(broken_outcome(listed))
-            outcome.ClearField("peak_memory_bytes")
+            self._refusals.payload(Refused.OUTCOME, outcome.lease.job_id, _listed(violations))
+            # What an attempt cost is not worth what it made.
+            _clear_cost(outcome)
+            violations = self._validation.violations(outcome)
+            if violations:
+                failed = broken_outcome(_listed(violations))
+                outcome.CopyFrom(pb.Outcome(lease=outcome.lease, failed=failed))
         for renewal in (*request.renewals, *request.hello.held_leases):
             if not renewal.HasField("progress"):
                 continue
@@ -109,6 +114,14 @@ class LeaseIntake:
 def entries(request: pb.StreamLeasesRequest) -> int:
     """How many answers a message asks for that is no hello."""
     return len(request.accepts) + len(request.renewals) + len(request.publish_requests) + len(request.outcomes)
+
+
+def _clear_cost(outcome: pb.Outcome) -> None:
+    outcome.ClearField("cpu_duration")
+    outcome.ClearField("peak_memory_bytes")
+    outcome.ClearField("input_size_bytes")
+    outcome.ClearField("output_size_bytes")
+    outcome.ClearField("phase_durations")
 
 
 def _listed(violations: list[Violation]) -> str:

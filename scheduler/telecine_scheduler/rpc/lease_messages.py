@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from google.protobuf.duration_pb2 import Duration
+
 from telecine.v1 import job_pb2, lease_service_pb2
+from telecine_scheduler.domain.cost import Cost, Phase
 from telecine_scheduler.domain.job import AttemptOutcome, FailureKind, JobName
 from telecine_scheduler.domain.lease import Acknowledgement, Endings, Grant, Lease, Report, Ruling, Times, Verdict
 from telecine_scheduler.domain.worker import WorkerOffer
 
 MAX_LOG_TAIL = 8192
+# Of an attempt's times: 31 years.
+MAX_SECONDS = 10**9
 # Of Failure.message on the wire: its number, and that it has a length.
 MESSAGE_TAG = bytes([job_pb2.Failure.MESSAGE_FIELD_NUMBER << 3 | 2])
 KINDS = {job_pb2.Failure.Kind.Value(f"KIND_{kind.name}"): kind for kind in FailureKind}
@@ -118,8 +123,28 @@ def report_of(outcome: lease_service_pb2.Outcome) -> Report:
         value, short = outcome.failed.SerializeToString(), _short(outcome.failed)
     return Report(
         lease=lease, outcome=word, kind=kind, value=value, short=short,
-        cpu=outcome.cpu_duration.ToTimedelta(), peak_memory_bytes=outcome.peak_memory_bytes,
+        cost=_cost(outcome),
     )  # fmt: skip
+
+
+def _cost(outcome: lease_service_pb2.Outcome) -> Cost:
+    """A phase that only a newer worker knows is left out."""
+    return Cost(
+        cpu=_bounded(outcome.cpu_duration),
+        peak_memory_bytes=outcome.peak_memory_bytes,
+        input_size_bytes=outcome.input_size_bytes,
+        output_size_bytes=outcome.output_size_bytes,
+        phases={
+            phase: _bounded(outcome.phase_durations[phase.name])
+            for phase in Phase
+            if phase.name in outcome.phase_durations
+        },
+    )
+
+
+def _bounded(duration: Duration) -> timedelta:
+    """What a message may hold is more than a timedelta can."""
+    return timedelta(seconds=max(0, min(duration.seconds, MAX_SECONDS)), microseconds=max(0, duration.nanos) // 1000)
 
 
 def _short(failure: job_pb2.Failure) -> bytes:

@@ -2,14 +2,16 @@
 
 Requirements make classes, and classes are bounded (256 in all, 32 a tenant), so whatever every job of a kind needs is folded
 into one label, task/<kind>: a worker offers it when its FFmpeg has the demuxers, muxers, filters and FFmpeg's own encoders
-that the kind uses. Beside it stands only what depends on the spec and comes from a library that a build of FFmpeg may be
-without: encoder/<name>. All filters of the allow-list are FFmpeg's own, so no filter makes a requirement.
+that the kind uses. Beside it stands only what depends on the spec and not every worker has: encoder/<name> and filter/<name>
+of libraries that a build of FFmpeg may be without, hardware/<codec> where nothing else will do, and storage/<scheme>. All
+filters of the allow-list are FFmpeg's own, so no raw filter makes a requirement.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from urllib.parse import urlsplit
 
 from telecine.v1 import media_pb2
 
@@ -33,6 +35,12 @@ DEFAULT_VIDEO_ENCODERS: Mapping[str, str] = {
 DEFAULT_AUDIO_ENCODERS: Mapping[str, str] = {
     "mkv": "libvorbis", "ogg": "libvorbis", "webm": "libopus", "opus": "libopus", "mp3": "libmp3lame",
 }  # fmt: skip
+# What the ladder of a package, and a preview that is a film, are encoded with.
+USUAL_CODEC = "h264"
+# Storage that a worker has to be told of; the others need nothing.
+STORES = frozenset({"s3", "gs", "az"})
+# What a source that is HDR has to be for the ladder that the worker chooses for it.
+_OF_LADDERS = media_pb2.Video(codec=USUAL_CODEC, tone_map_to_sdr=True)
 _CODEC_OPTIONS = frozenset({"-c", "-codec", "-vcodec", "-acodec", "-scodec"})
 _FLAGS = frozenset({"-an", "-vn", "-sn", "-dn", "-shortest"})
 
@@ -40,26 +48,59 @@ _FLAGS = frozenset({"-an", "-vn", "-sn", "-dn", "-shortest"})
 def requirements_of(spec: media_pb2.JobSpec) -> frozenset[str]:
     """Everything a worker must offer for this job: what its task needs, and what the caller asks for besides."""
     kind = spec.task.WhichOneof("kind")
-    encoders = {f"encoder/{name}" for name in _encoders(spec.task)}
-    return frozenset({f"task/{kind}", *encoders, *spec.requirements})
+    return frozenset({f"task/{kind}", *_of_task(spec.task), *_of_places(spec), *spec.requirements})
 
 
-def _encoders(task: media_pb2.Task) -> Iterator[str]:
+def _of_places(spec: media_pb2.JobSpec) -> Iterator[str]:
+    uris = [spec.output.uri, *(source.uri for source in spec.inputs.values())]
+    yield from (f"storage/{scheme}" for scheme in {urlsplit(uri).scheme for uri in uris} & STORES)
+
+
+def _of_task(task: media_pb2.Task) -> Iterator[str]:
     match task.WhichOneof("kind"):
         case "transcode":
-            yield from _known(VIDEO_ENCODERS, task.transcode.video.codec)
-            yield from _known(AUDIO_ENCODERS, task.transcode.audio.codec)
-        case "thumbnails":
-            if task.thumbnails.path.lower().endswith(".webp"):
-                yield "libwebp"
+            yield from _of_streams([task.transcode.video], task.transcode.audio, task.transcode.filters)
+        case "packaging":
+            videos = [rendition.video for rendition in task.packaging.renditions]
+            yield from _of_streams(videos or [_OF_LADDERS], task.packaging.audio, task.packaging.filters)
+        case "concat":
+            yield from _of_streams([task.concat.video], task.concat.audio)
+        case "audio":
+            yield from _of_streams([], task.audio.audio)
+        case "thumbnails" | "sprites" | "preview" as kind:
+            yield from _of_pictures(getattr(task, kind).path)
+        case "quality":
+            if "vmaf" in task.quality.metrics:
+                yield "filter/libvmaf"
         case "ffmpeg":
-            yield from _named(task.ffmpeg.args)
-            yield from _chosen(task.ffmpeg.args, frozenset(task.ffmpeg.outputs))
+            yield from (f"encoder/{name}" for name in _named(task.ffmpeg.args))
+            yield from (f"encoder/{name}" for name in _chosen(task.ffmpeg.args, frozenset(task.ffmpeg.outputs)))
 
 
-def _known(encoders: Mapping[str, str], codec: str) -> Iterator[str]:
-    if codec in encoders:
-        yield encoders[codec]
+def _of_streams(
+    videos: Iterable[media_pb2.Video], audio: media_pb2.Audio, filters: media_pb2.Filters | None = None
+) -> Iterator[str]:
+    """A message that is absent is one without a codec, which needs nothing."""
+    for video in videos:
+        if video.hardware == media_pb2.Video.HARDWARE_REQUIRED:
+            yield f"hardware/{video.codec}"
+        elif video.codec in VIDEO_ENCODERS:
+            # Where hardware is only preferred, this is what does it otherwise.
+            yield f"encoder/{VIDEO_ENCODERS[video.codec]}"
+        if video.tone_map_to_sdr:
+            yield "filter/zscale"
+    if audio.codec in AUDIO_ENCODERS:
+        yield f"encoder/{AUDIO_ENCODERS[audio.codec]}"
+    if filters is not None and filters.burn_subtitles:
+        yield "filter/subtitles"
+
+
+def _of_pictures(path: str) -> Iterator[str]:
+    suffix = path.lower().rpartition(".")[2]
+    if suffix == "webp":
+        yield "encoder/libwebp"
+    if suffix == "mp4":
+        yield f"encoder/{VIDEO_ENCODERS[USUAL_CODEC]}"
 
 
 def _named(args: Sequence[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from telecine_scheduler.domain.submission import Submission
 from telecine_scheduler.metrics import SchedulerMetrics
 from telecine_scheduler.rpc.intake import Intake, Turns, check_bounds
 from telecine_scheduler.rpc.names import tenant_of
-from telecine_scheduler.rpc.validation import unsupported
+from telecine_scheduler.rpc.validation import newer_kind
 from telecine_scheduler.service.submission import BatchErrors
 
 pb = scheduler_service_pb2
@@ -82,12 +82,13 @@ class Submissions:
         count = 0
         for place, item in enumerate(request.requests):
             await turns.piece()
+            if word := newer_kind(item.spec):
+                errors[place] = NotSupported(word)
+                continue
             found = unlike[place] + self._intake.validation.submission_violations(item)
             count += len(found)
             if found:
                 errors[place] = InvalidRequest(found)
-            elif word := unsupported(item.spec):
-                errors[place] = NotSupported(word)
             if count >= MOST_VIOLATIONS:
                 break
         if errors:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Set
-from pathlib import PurePosixPath
 
 from telecine.v1 import media_pb2
 from telecine_scheduler.domain.errors import Violation
-
-CONTAINERS = frozenset({"mp4", "mov", "mkv", "webm", "ts", "m4a", "mp3", "ogg", "opus", "flac", "wav"})
-PICTURES = frozenset({"jpg", "jpeg", "png", "webp"})
-_NUMBER = re.compile(r"%(?:0[1-9])?d")
-# As in media.proto. What is no name may be a URI with secrets, and is not repeated.
-_INPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-
-# Of what a caller wrote, in a message to him.
-MOST_QUOTED = 80
+from telecine_scheduler.rpc import field_rules, stream_rules
+from telecine_scheduler.rpc.packaging_rules import packaging_violations
 
 # The inputs that a task names, and what else is wrong with it.
-_Rules = Callable[[media_pb2.JobSpec], tuple[Set[str], list[Violation]]]
+_Found = tuple[Set[str], list[Violation]]
+_Rules = Callable[[media_pb2.JobSpec], _Found]
 
 
 def task_violations(spec: media_pb2.JobSpec) -> Iterator[Violation]:
-    """What is wrong with the task of a kind that is run here, and with the inputs and the output beside it."""
+    """What is wrong with the task, and with the inputs and the output beside it."""
     kind = str(spec.task.WhichOneof("kind"))
     if kind not in _RULES:
         return
@@ -33,32 +25,54 @@ def task_violations(spec: media_pb2.JobSpec) -> Iterator[Violation]:
         yield Violation(field="spec.output", description=f"is needed by {kind}: where the files go")
     named, violations = _RULES[kind](spec)
     yield from violations
-    for name in sorted(filter(_INPUT_NAME.fullmatch, named - spec.inputs.keys())):
+    for name in sorted(filter(field_rules.is_input_name, named - spec.inputs.keys())):
         yield Violation(field="spec.inputs", description=f"has no input {name!r}, which the task names")
     for name in sorted(spec.inputs.keys() - named):
         yield Violation(field=f'spec.inputs["{name}"]', description="is not used by the task; remove it")
 
 
-def _transcode(spec: media_pb2.JobSpec) -> tuple[Set[str], list[Violation]]:
+def _transcode(spec: media_pb2.JobSpec) -> _Found:
     task, field = spec.task.transcode, "spec.task.transcode"
-    return {task.input}, [
-        *_no_name(f"{field}.input", task.input), *_extension(f"{field}.path", task.path, CONTAINERS, "container"),
+    named, violations = _filters(f"{field}.filters", task.filters)
+    if task.HasField("filters") and (not task.HasField("video") or task.video.codec == "copy"):
+        violations.append(Violation(field=f"{field}.filters", description="need video that is encoded"))
+    return {task.input} | named, [
+        *field_rules.input_name(f"{field}.input", task.input),
+        *field_rules.extension(f"{field}.path", task.path, field_rules.CONTAINERS, "container"),
+        *field_rules.frame_rate(f"{field}.video", task.video), *stream_rules.video(f"{field}.video", task.video),
+        *stream_rules.audio(f"{field}.audio", task.audio), *stream_rules.container(field, task), *violations,
     ]  # fmt: skip
 
 
-def _thumbnails(spec: media_pb2.JobSpec) -> tuple[Set[str], list[Violation]]:
+def _packaging(spec: media_pb2.JobSpec) -> _Found:
+    task, field = spec.task.packaging, "spec.task.packaging"
+    named, violations = _filters(f"{field}.filters", task.filters)
+    return {task.input} | named, [
+        *field_rules.input_name(f"{field}.input", task.input), *packaging_violations(task),
+        *stream_rules.audio(f"{field}.audio", task.audio), *violations,
+    ]  # fmt: skip
+
+
+def _filters(field: str, filters: media_pb2.Filters) -> _Found:
+    """Watermark and subtitles are inputs of their own."""
+    named: set[str] = set()
+    violations: list[Violation] = []
+    if filters.HasField("watermark"):
+        named.add(filters.watermark.input)
+        violations += field_rules.input_name(f"{field}.watermark.input", filters.watermark.input)
+    if filters.burn_subtitles:
+        named.add(filters.burn_subtitles)
+        violations += field_rules.input_name(f"{field}.burn_subtitles", filters.burn_subtitles)
+    return named, violations
+
+
+def _thumbnails(spec: media_pb2.JobSpec) -> _Found:
     task, field = spec.task.thumbnails, "spec.task.thumbnails"
     violations = [
-        *_no_name(f"{field}.input", task.input), *_extension(f"{field}.path", task.path, PICTURES, "format"),
-    ]  # fmt: skip
-    folders, _, name = task.path.rpartition("/")
-    if "%" in folders or name.count("%") != 1 or not _NUMBER.search(name):
-        violations.append(
-            Violation(
-                field=f"{field}.path",
-                description="must have one %d, or %03d and the like, in the name of the file, and no other %",
-            )
-        )
+        *field_rules.input_name(f"{field}.input", task.input),
+        *field_rules.extension(f"{field}.path", task.path, field_rules.PICTURES, "format"),
+        *field_rules.numbered(f"{field}.path", task.path),
+    ]
     if task.WhichOneof("selection") is None:
         violations.append(
             Violation(field=f"{field}.selection", description="one of count, interval, offsets and best must be set")
@@ -66,19 +80,93 @@ def _thumbnails(spec: media_pb2.JobSpec) -> tuple[Set[str], list[Violation]]:
     return {task.input}, violations
 
 
-def _probe(spec: media_pb2.JobSpec) -> tuple[Set[str], list[Violation]]:
+def _sprites(spec: media_pb2.JobSpec) -> _Found:
+    task, field = spec.task.sprites, "spec.task.sprites"
+    return {task.input}, [
+        *field_rules.input_name(f"{field}.input", task.input),
+        *field_rules.extension(f"{field}.path", task.path, field_rules.PICTURES, "format"),
+        *field_rules.numbered(f"{field}.path", task.path),
+        *field_rules.extension(f"{field}.index_path", task.index_path, {"vtt"}, "index's format"),
+        *field_rules.sheet(field, task),
+    ]  # fmt: skip
+
+
+def _audio(spec: media_pb2.JobSpec) -> _Found:
+    task, field = spec.task.audio, "spec.task.audio"
+    sizes = () if task.waveform_path else ("waveform_width_px", "waveform_height_px")
+    description = "is of the waveform's picture, and waveform_path names none; set it or leave this out"
+    return {task.input}, [
+        *field_rules.input_name(f"{field}.input", task.input),
+        *field_rules.extension(f"{field}.path", task.path, field_rules.CONTAINERS, "container"),
+        *(Violation(field=f"{field}.{name}", description=description) for name in sizes if getattr(task, name)),
+        *stream_rules.audio(f"{field}.audio", task.audio), *stream_rules.container(field, task),
+    ]  # fmt: skip
+
+
+def _concat(spec: media_pb2.JobSpec) -> _Found:
+    task, field = spec.task.concat, "spec.task.concat"
+    copies = not task.HasField("video") and not task.HasField("audio")
+    wrong = {
+        f"{name}.codec": "leave out video and audio to copy, or encode both"
+        for name in ("video", "audio")
+        if getattr(task, name).codec == stream_rules.COPY
+    }
+    for index, clip in enumerate(task.clips):
+        if copies and clip.trim != media_pb2.Trim():
+            wrong[f"clips[{index}].trim"] = "what is copied is copied whole; set video or audio, and all is encoded"
+    if task.video.hardware:
+        wrong["video.hardware"] = "clips are encoded by software; leave it out"
+    names = (
+        each
+        for index, clip in enumerate(task.clips)
+        for each in field_rules.input_name(f"{field}.clips[{index}].input", clip.input)
+    )
+    return {clip.input for clip in task.clips}, [
+        *names,
+        *field_rules.extension(f"{field}.path", task.path, field_rules.CONTAINERS, "container"),
+        *field_rules.frame_rate(f"{field}.video", task.video), *stream_rules.video(f"{field}.video", task.video),
+        *stream_rules.audio(f"{field}.audio", task.audio), *stream_rules.container(field, task),
+        *(Violation(field=f"{field}.{name}", description=description) for name, description in wrong.items()),
+    ]  # fmt: skip
+
+
+def _preview(spec: media_pb2.JobSpec) -> _Found:
+    task, field = spec.task.preview, "spec.task.preview"
+    return {task.input}, [
+        *field_rules.input_name(f"{field}.input", task.input),
+        *field_rules.extension(f"{field}.path", task.path, field_rules.PREVIEWS, "format"),
+        *field_rules.preview_rate(f"{field}.frame_rate", task),
+    ]  # fmt: skip
+
+
+def _probe(spec: media_pb2.JobSpec) -> _Found:
     name = spec.task.probe.input
-    return {name}, list(_no_name("spec.task.probe.input", name))
+    return {name}, list(field_rules.input_name("spec.task.probe.input", name))
 
 
-def _ffmpeg(spec: media_pb2.JobSpec) -> tuple[Set[str], list[Violation]]:
+def _quality(spec: media_pb2.JobSpec) -> _Found:
+    task, field = spec.task.quality, "spec.task.quality"
+    violations = [
+        *field_rules.input_name(f"{field}.reference", task.reference),
+        *field_rules.input_name(f"{field}.distorted", task.distorted),
+    ]
+    if task.reference == task.distorted:
+        violations.append(
+            Violation(field=f"{field}.distorted", description="is the reference itself; name another input")
+        )
+    return {task.reference, task.distorted}, violations
+
+
+def _ffmpeg(spec: media_pb2.JobSpec) -> _Found:
     task, field = spec.task.ffmpeg, "spec.task.ffmpeg"
     named = {place + 1: name for place, name in enumerate(task.args[1:]) if task.args[place] == "-i"}
-    violations = [each for place, name in named.items() for each in _no_name(f"{field}.args[{place}]", name)]
+    violations = [
+        each for place, name in named.items() for each in field_rules.input_name(f"{field}.args[{place}]", name)
+    ]
     violations += [
         Violation(
             field=f"{field}.outputs[{index}]",
-            description=f"{output[:MOST_QUOTED]!r} does not stand in args, so nothing would write it",
+            description=f"{output[: field_rules.MOST_QUOTED]!r} does not stand in args, so nothing would write it",
         )
         for index, output in enumerate(task.outputs)
         if output not in task.args
@@ -87,26 +175,11 @@ def _ffmpeg(spec: media_pb2.JobSpec) -> tuple[Set[str], list[Violation]]:
     return replaced | set(named.values()), violations
 
 
-def _no_name(field: str, name: str) -> Iterator[Violation]:
-    if not _INPUT_NAME.fullmatch(name):
-        description = (
-            "stands for an input, by its name of 1 to 64 letters, digits, '.', '_' or '-'; it is no URI or path"
-        )
-        yield Violation(field=field, description=description)
-
-
-def _extension(field: str, path: str, known: Set[str], what: str) -> Iterator[Violation]:
-    suffix = PurePosixPath(path).suffix.removeprefix(".").lower()
-    if suffix not in known:
-        listed = ", ".join(sorted(known))
-        shown = suffix[:MOST_QUOTED]
-        yield Violation(field=field, description=f"the {what} follows the extension, and .{shown} is none of {listed}")
-
-
 _RULES: Mapping[str, _Rules] = {
-    "ffmpeg": _ffmpeg, "probe": _probe, "thumbnails": _thumbnails, "transcode": _transcode,
+    "audio": _audio, "concat": _concat, "ffmpeg": _ffmpeg, "packaging": _packaging, "preview": _preview, "probe": _probe,
+    "quality": _quality, "sprites": _sprites, "thumbnails": _thumbnails, "transcode": _transcode,
 }  # fmt: skip
 # The kinds of task that are run here.
 TASK_KINDS = frozenset(_RULES)
 # Those that write no file.
-FILELESS = frozenset({"probe"})
+FILELESS = frozenset({"probe", "quality"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
@@ -47,13 +48,16 @@ def has_unknown_fields(message: Message) -> bool:
     return copy.ByteSize() != message.ByteSize()
 
 
+def unknown_numbers(message: Message) -> Iterator[int]:
+    """Of the fields of the message itself that the contract does not have."""
+    # The stubs do not know that it can be iterated.
+    yield from (unknown.field_number for unknown in cast("Iterable[Any]", UnknownFieldSet(message)))
+
+
 def unknown_fields(path: str, message: Message) -> Iterator[Violation]:
     """The first unknown field of each message that has one."""
-    # The stubs do not know that it can be iterated.
-    for unknown in cast("Iterable[Any]", UnknownFieldSet(message)):
-        number = unknown.field_number
+    for number in itertools.islice(unknown_numbers(message), 1):
         yield Violation(field=path, description=f"has an unknown field with the number {number}; remove it")
-        break
     for field, value in message.ListFields():
         for place, child in _messages(f"{path}.{field.name}", field, value):
             yield from unknown_fields(place, child)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from telecine_scheduler.domain.cost import Cost, Phase
 from telecine_scheduler.domain.job import Attempt, AttemptOutcome, Job, JobName, JobState, StateChange, WaitReason
 from telecine_scheduler.domain.submission import DEFAULT_HARD_RUN, Limits, Retention, RetryPolicy
+
+_MILLISECOND = timedelta(milliseconds=1)
+# A letter that only a newer scheduler knows is passed over.
+_PHASE = re.compile(rf"([{''.join(Phase)}])(\d+)")
 
 
 def microseconds(duration: timedelta) -> int:
@@ -40,6 +46,16 @@ def limits(limits: Limits) -> str:
 def labels(labels: Mapping[str, str]) -> str:
     """The labels as JSON, which the scripts read too; empty where there are none."""
     return json.dumps(dict(labels), ensure_ascii=False, separators=(",", ":")) if labels else ""
+
+
+def cost(cost: Cost) -> str:
+    """What an attempt cost besides CPU time: "peak,in,out,F120E3400", sizes in bytes, each phase by its letter and in ms; as
+    little as there is to say. The peak is a column of the attempt's row; the rest, where there is any, is the field k<attempt>
+    of the job's large record.
+    """
+    phases = "".join(f"{phase.value}{round(time / _MILLISECOND)}" for phase, time in cost.phases.items())
+    values = (cost.peak_memory_bytes, cost.input_size_bytes or "", cost.output_size_bytes or "", phases)
+    return ",".join(map(str, values)).rstrip(",")
 
 
 def duration(text: bytes) -> timedelta | None:
@@ -74,7 +90,7 @@ def decode_job(name: JobName, dump: Sequence[Any]) -> Job:
         failure=large.get(b"f", b""),
         result=large.get(b"r", b""),
         changes=tuple(_changes(record, changes)),
-        attempts=tuple(_attempts(record, attempts)),
+        attempts=tuple(_attempts(record, attempts, large)),
         labels=json.loads(large[b"l"]) if b"l" in large else {},
     )
 
@@ -100,7 +116,19 @@ def _changes(record: dict[bytes, bytes], changes: Iterable[bytes]) -> Iterator[S
         yield StateChange(revision=int(revision), state=JobState(state), reason=reason)
 
 
-def _attempts(record: dict[bytes, bytes], ended: Sequence[bytes]) -> Iterator[Attempt]:
+def _cost(cpu: bytes, peak: bytes, rest: bytes) -> Cost:
+    """Nothing in *rest* where the store itself ended the attempt, or an older scheduler wrote it down."""
+    size_in, size_out, phases, *_ = [*rest.decode().split(","), "", "", ""]
+    return Cost(
+        cpu=timedelta(microseconds=int(cpu)),
+        peak_memory_bytes=int(peak),
+        input_size_bytes=int(size_in or 0),
+        output_size_bytes=int(size_out or 0),
+        phases={Phase(letter): int(time) * _MILLISECOND for letter, time in _PHASE.findall(phases)},
+    )
+
+
+def _attempts(record: Mapping[bytes, bytes], ended: Sequence[bytes], large: Mapping[bytes, bytes]) -> Iterator[Attempt]:
     """The ended attempts and, where one runs, that one: at most ten."""
     running = b"sa" in record
     for row in itertools.islice(ended, max(0, len(ended) + running - 10), None):
@@ -112,8 +140,7 @@ def _attempts(record: dict[bytes, bytes], ended: Sequence[bytes]) -> Iterator[At
             start=int(start),
             end=int(end),
             outcome=AttemptOutcome(outcome.decode()),
-            cpu=timedelta(microseconds=int(cpu)),
-            peak_memory_bytes=int(peak),
+            cost=_cost(cpu, peak, large.get(b"k" + number, b"")),
             failure=failure,
         )
     if running:

@@ -20,7 +20,7 @@ from telecine_scheduler.domain.lease import (
 )
 from telecine_scheduler.domain.reply import RegisterReply
 from telecine_scheduler.store.base import StoreBase, fenced
-from telecine_scheduler.store.codec import duration, microseconds
+from telecine_scheduler.store.codec import cost, duration, microseconds
 from telecine_scheduler.store.keys import pack, unpack
 from telecine_scheduler.store.lane import Argument
 
@@ -72,7 +72,7 @@ class LeaseVerbs(StoreBase):
         """Record how an attempt ended; the first report with a valid token wins."""
         item = (
             *_named(report.lease), report.outcome.value, report.kind or "", report.value, report.short,
-            microseconds(report.cpu), report.peak_memory_bytes, random.random(),  # noqa: S311 - jitter, no secret
+            microseconds(report.cost.cpu), cost(report.cost), random.random(),  # noqa: S311 - jitter, no secret
         )  # fmt: skip
         header = (microseconds(self._times.ttl), *self._endings_header())
         ack, outcome, ran = await self._durable.call("finish", header, item)

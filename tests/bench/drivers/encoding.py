@@ -91,9 +91,9 @@ def found_encode(worker_pid: int, ffmpeg: str) -> tuple[int, tuple[str, ...]]:
     while time.monotonic() < deadline:
         for pid in children(worker_pid):
             arguments = command(pid)
-            # Before it becomes FFmpeg the launcher has the program and its arguments behind its own.
+            # The launcher, and bubblewrap, have the program and its arguments behind their own, among which it may stand, too.
             if ENCODER in arguments and ffmpeg in arguments:
-                return pid, arguments[arguments.index(ffmpeg) + 1 :]
+                return pid, arguments[len(arguments) - arguments[::-1].index(ffmpeg) :]
         time.sleep(0.002)
     raise AssertionError(f"no encode was seen within {START_SECONDS} s")
 

@@ -138,6 +138,8 @@ class Fleet:
         """Not started; with a stand-in of its own, at all schedulers unless *schedulers* says at which."""
         settings = {
             "TELECINE_FFMPEG": str(self.tools.ffmpeg(name)), "TELECINE_FFPROBE": str(self.tools.ffprobe),
+            # A stand-in writes where the rig reads.
+            "TELECINE_SANDBOX": "off",
             "TELECINE_SLOTS": str(slots),
         }  # fmt: skip
         child = self.system.worker(schedulers or self.addresses, name, **(settings | env))

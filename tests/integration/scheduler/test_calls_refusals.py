@@ -212,7 +212,7 @@ async def last(scheduler: Running, job_id: str) -> job_pb2.Job:
 
 async def test_pages_of_workers_are_bounded_in_bytes(scheduler: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut short where they get large, with a token that goes on behind the cut."""
-    monkeypatch.setattr(queries, "MAX_PAGE_BYTES", 500)
+    monkeypatch.setattr(queries, "MAX_PAGE_BYTES", 800)
     names = [f"w{number}" for number in range(5)]
     workers = [ScriptedWorker(scheduler.address, worker_id=name) for name in names]
     try:

@@ -12,7 +12,7 @@ import pytest
 
 from support.redis_server import RedisServer
 from support.rpc_errors import of_status, refusal
-from support.running_scheduler import Running, ScriptedWorker, a_spec, running_scheduler
+from support.running_scheduler import NEWER_KIND, Running, ScriptedWorker, a_spec, running_scheduler
 from telecine.v1 import job_pb2
 from telecine.v1 import lease_service_pb2 as lease_pb
 from telecine.v1 import scheduler_service_pb2 as pb
@@ -81,11 +81,11 @@ async def test_one_bad_item_stores_nothing_and_every_violation_is_told(scheduler
 async def test_a_batch_with_something_that_comes_later_stores_nothing(scheduler: Running) -> None:
     """UNIMPLEMENTED names the place."""
     later = a_submit("later")
-    later.spec.task.transcode.video.tone_map_to_sdr = True
+    later.spec.task.ParseFromString(NEWER_KIND)
 
     refused = await refusal(batch(scheduler, a_submit("first"), later))
 
-    assert (Code.UNIMPLEMENTED, True) == (refused.code, "requests[1]: spec.task.transcode" in refused.message)
+    assert (Code.UNIMPLEMENTED, True) == (refused.code, "requests[1]: the task kind with the number" in refused.message)
     assert [] == await listed(scheduler)
 
 

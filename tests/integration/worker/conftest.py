@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from support.fetching import destinations
 from support.scripted_scheduler import ScriptedScheduler
 from support.worker_bench import Bench, MakeBench, ScriptedAttempt
 from support.worker_process import Start, starting
 from telecine_worker import lease_stream, publish_question, reconnection, unconfirmed
 from telecine_worker.attempt import Assignment
 from telecine_worker.condition import Condition
+from telecine_worker.disk_guard import DiskGuard
 from telecine_worker.holdings import Holdings
 from telecine_worker.journal import Journal
 from telecine_worker.lease_stream import Introduction, LeaseStream
 from telecine_worker.metrics import WorkerMetrics
+from telecine_worker.storage.input_cache import InputCache
 from telecine_worker.storage.threads import Threads
 
 
@@ -70,9 +73,12 @@ def make_bench(scheduler: ScriptedScheduler, folder: Path) -> MakeBench:
 
         threads = Threads(2)
         condition = Condition(lambda: bench.ailment, lambda: None, threads)
+        disk = DiskGuard(
+            folder, destinations=destinations([], folder), cache=InputCache(folder, 0), threads=threads, reserve_bytes=0
+        )
         holdings = Holdings(
             slots=slots, offered=frozenset({"probe", "transcode"}), attempts=attempt, journal=journal,
-            condition=condition, metrics=metrics, send=stream.send,
+            condition=condition, disk=disk, metrics=metrics, send=stream.send,
         )  # fmt: skip
         bench = Bench(
             scheduler=scheduler,

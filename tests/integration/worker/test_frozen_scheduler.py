@@ -38,6 +38,7 @@ async def test_a_worker_leaves_a_stopped_scheduler() -> None:
         source = slow_source(system.media)
         # It begins with either; the other one is the next in turn.
         worker = system.worker(f"{first.ready['grpc']},{second.ready['grpc']}").start()
+        await asyncio.to_thread(wait_until, lambda: streams(first) + streams(second), "the worker to be counted", 30)
         home, refuge = (first, second) if streams(first) else (second, first)
         async with AsyncClient(refuge.ready["grpc"]) as client:
             await client.submit(slow_spec(source, system.media / "out"), job_id=JOB)
@@ -76,6 +77,7 @@ async def test_an_idle_worker_leaves_a_stopped_scheduler() -> None:
     with System() as system:
         first, second = (system.scheduler(name).start() for name in ("first", "second"))
         system.worker(f"{first.ready['grpc']},{second.ready['grpc']}").start()
+        await asyncio.to_thread(wait_until, lambda: streams(first) + streams(second), "the worker to be counted", 30)
         home, refuge = (first, second) if streams(first) else (second, first)
         home.signal(signal.SIGSTOP)
         stopped = time.monotonic()

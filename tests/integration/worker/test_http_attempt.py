@@ -18,7 +18,7 @@ import structlog
 from google.protobuf import json_format
 
 from support.fault_proxy import Fault, FaultProxy, Kind
-from support.fetching import HERE, Fetching, intake
+from support.fetching import HERE, Fetching, destinations, intake
 from support.ffmpeg_under_test import frames, make_clip, toolchain_under_test
 from support.http_server import Film, HttpServer, hanging, raw, status
 from support.scripted_scheduler import ScriptedScheduler
@@ -29,7 +29,6 @@ from telecine_worker.attempt import Assignment, Attempt, Permission
 from telecine_worker.failure import FailureKind
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
 from telecine_worker.outcome import Abandoned, Cancelled, Ended, Failed, Returned, StopReason, Succeeded
-from telecine_worker.storage.locations import FileRoots
 from telecine_worker.storage.threads import Threads
 
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nfilm"
@@ -83,7 +82,7 @@ class Studio:
         return Attempt(
             assignment,
             toolchain=toolchain_under_test(),
-            roots=FileRoots([self._folder]),
+            destinations=destinations([self._folder], self._kept),
             intake=intake([self._folder], self._kept, *HERE),
             threads=self._threads,
             ask_to_publish=_always,

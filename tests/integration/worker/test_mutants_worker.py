@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from telecine_worker.ffmpeg.process import Command, running
+from telecine_worker.ffmpeg.command import Command
+from telecine_worker.ffmpeg.process import running
 from telecine_worker.ffmpeg.stop_order import StopOrder
 
 SECONDS = 1.5

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from telecine_worker.ffmpeg.process import Command, Exit, peak_memory_bytes, running
+from telecine_worker.ffmpeg.command import Command
+from telecine_worker.ffmpeg.process import Exit, running
+from telecine_worker.ffmpeg.program import peak_memory_bytes
 from telecine_worker.ffmpeg.stop_order import StopOrder
 
 LONG = timedelta(seconds=30)
@@ -317,7 +319,8 @@ async def test_a_process_that_is_gone_has_no_memory():
 
 OWNER = """
     import asyncio, sys
-    from telecine_worker.ffmpeg.process import Command, running
+    from telecine_worker.ffmpeg.command import Command
+    from telecine_worker.ffmpeg.process import running
     from telecine_worker.ffmpeg.stop_order import StopOrder
 
     async def main():
@@ -355,6 +358,6 @@ def test_the_launcher_refuses_when_the_worker_is_gone_already():
     """A child that is born after its worker's death never becomes FFmpeg."""
     from telecine_worker.sandbox import launcher
 
-    argv = [sys.executable, "-I", "-S", launcher.__file__, "1", "/", "/bin/true"]
+    argv = [sys.executable, "-I", "-S", launcher.__file__, "1", "/", "mode=off", "--", "/bin/true"]
     ran = subprocess.run(argv, capture_output=True, check=False)
     assert (125, b"telecine-launcher: the worker is gone\n") == (ran.returncode, ran.stderr)

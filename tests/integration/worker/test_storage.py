@@ -14,7 +14,9 @@ from support.fetching import network
 from telecine_worker.failure import AttemptFailed, FailureKind
 from telecine_worker.storage import beneath, publishing
 from telecine_worker.storage import staging as staging_module
+from telecine_worker.storage.destination import StagedFile
 from telecine_worker.storage.fetch_errors import FetchStopped
+from telecine_worker.storage.file_destination import FileDestination
 from telecine_worker.storage.locations import FileRoots, check_relative
 from telecine_worker.storage.publishing import Publisher, WindowOver
 from telecine_worker.storage.sources import Intake, Source, open_source
@@ -40,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 def opened(roots: list[Path], uri: str, *, sha256: str = "", max_bytes: int = 1 << 30, stopped: bool = False) -> Source:
     """The input main, from below *roots*."""
     intake = Intake(roots=FileRoots(roots), network=network(), directory=Path("nowhere"), max_bytes=max_bytes)
-    return open_source(intake, name="main", uri=uri, headers={}, sha256=sha256, stopped=lambda: stopped)
+    return open_source(intake, tenant="t", name="main", uri=uri, headers={}, sha256=sha256, stopped=lambda: stopped)
 
 
 def refusal(root: Path, uri: str) -> tuple[FailureKind, str]:
@@ -67,10 +69,16 @@ def test_a_file_below_the_root_is_read(root):
         "{root}%2f..%2fsecret",
         "/etc/passwd",
         "{root}x",
+        "{root}/.telecine/t~job~1~7/good.mp4",
+        "{root}/sub/%2etelecine/x",
+        "{root}/go\nod.mp4",
+        "{root}/go\tod.mp4",
     ],
 )
 def test_a_path_out_of_the_root_is_refused(root, path):
-    """Dots, encoded or not, other places, and a neighbour whose name begins alike."""
+    """Dots, encoded or not, other places, a neighbour whose name begins alike, what attempts have not published yet, and
+    characters that taking a URI apart drops.
+    """
     assert (FailureKind.PERMANENT, "PATH_NOT_ALLOWED") == refusal(root, "file://" + path.format(root=root))
 
 
@@ -345,6 +353,14 @@ def test_the_window_is_looked_at_before_every_visible_step(root, staging):
     assert not (root / "new/out/b/x.mp4").exists()
 
 
+def test_no_output_is_in_a_staging(root):
+    """There a job could swap what another one has verified."""
+    victim = open_staging(FileRoots([root]), uri=f"file://{root}/out", name="t~victim~1~7")
+    with pytest.raises(AttemptFailed, match="PATH_NOT_ALLOWED"):
+        open_staging(FileRoots([root]), uri=f"file://{root}/out/.telecine/t~victim~1~7", name="t~other~1~4")
+    victim.discard()
+
+
 def test_publishing_through_a_link_is_refused(root, staging, tmp_path):
     """A folder of the target that is a link leads nowhere; a file that is a link is replaced, not followed."""
     (root / "new/out/a").symlink_to(tmp_path)
@@ -379,6 +395,54 @@ def test_what_another_attempt_committed_is_not_taken_back(root, staging):
     with pytest.raises(AttemptFailed, match="OUTPUT_EXISTS"):
         publisher.publish("out-1.mp4", "y.mp4")
     assert "later" == (root / "new/out/x.mp4").read_text()
+
+
+def test_nothing_is_taken_back_beside_a_newer_attempt(root, staging):
+    """What is there may be the newer one's as soon as it has been looked at."""
+    publisher = Publisher(staging, inputs={}, replace=False, per_attempt=False, allowed=yes)
+    publisher.publish("out-0.mp4", "x.mp4")
+    newer = open_staging(FileRoots([root]), uri=f"file://{root}/new/out", name="t~job~1~8")
+    (root / "new/out/y.mp4").write_text("foreign")
+    for _ in range(2):
+        with pytest.raises(AttemptFailed, match="OUTPUT_EXISTS"):
+            publisher.publish("out-1.mp4", "y.mp4")
+    assert (root / "new/out/x.mp4").exists()
+    newer.discard()
+
+
+def test_what_is_being_taken_back_is_not_published_again(root, staging):
+    """The window ends in the middle of it, and the stranger's file goes: in the next one only taking back goes on."""
+    answers = iter([True, True, True, True, False])
+    publisher = Publisher(staging, inputs={}, replace=False, per_attempt=False, allowed=lambda: next(answers, True))
+    publisher.publish("out-0.mp4", "x.mp4")
+    (root / "new/out/y.mp4").write_text("foreign")
+    with pytest.raises(WindowOver):
+        publisher.publish("out-1.mp4", "y.mp4")
+    (root / "new/out/y.mp4").unlink()
+    with pytest.raises(AttemptFailed, match="OUTPUT_EXISTS"):
+        publisher.publish("out-1.mp4", "y.mp4")
+    assert [".telecine"] == [path.name for path in (root / "new/out").iterdir()]
+
+
+def test_a_folder_is_brought_to_disk_once_before_what_names_its_files(root, staging, monkeypatch):
+    """Not for each of the thousands of files that a package has, and again after each playlist."""
+    events: list[str] = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr(publishing.os, "fsync", lambda fd: (events.append("sync"), fsync(fd))[1])
+    monkeypatch.setattr(
+        publishing.os, "rename", lambda *names, **fds: (events.append(names[1]), rename(*names, **fds))[1]
+    )
+    types = {f"{number}.m4s": "video/iso.segment" for number in range(3)} | {"x.m3u8": "application/vnd.apple.mpegurl"}
+    for name in types:
+        staging.write_file(name, b"x")
+    destination = FileDestination(staging, replace=True, per_attempt=False, allowed=yes, inputs={})
+    files = [
+        StagedFile(file_name=name, path=f"v/{name}", media_type=kind, size_bytes=1, sha256="")
+        for name, kind in types.items()
+    ]
+    (root / "new/out/v").mkdir()
+    destination.publish(lambda: False, files)
+    assert ["0.m4s", "1.m4s", "2.m4s", "sync", "x.m3u8", "sync"] == events
 
 
 def test_nothing_is_taken_back_past_the_window(root, staging):
@@ -483,7 +547,8 @@ def test_a_late_attempt_finds_nothing_to_rename(root, staging):
 
 
 @pytest.mark.parametrize(
-    "path", ["../x.mp4", "a/../../x.mp4", "a//x.mp4", "/x.mp4", "x/", ".", "", ".telecine/x.mp4", "a" * 1025]
+    "path",
+    ["../x.mp4", "a/../../x.mp4", "a//x.mp4", "/x.mp4", "x/", ".", "", ".telecine/x.mp4", "a/.telecine/x", "a" * 1025],
 )
 def test_a_path_that_leaves_the_output_is_refused(path):
     """Before anything is encoded; the folder of stagings is no place for results."""

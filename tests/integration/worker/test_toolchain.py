@@ -11,12 +11,16 @@ import pytest
 import structlog
 
 from support.ffmpeg_under_test import toolchain_under_test
+from telecine_worker.ffmpeg.hardware import FAMILIES, Family
 from telecine_worker.ffmpeg.options import LIBRARY_ENCODERS
 from telecine_worker.ffmpeg.toolchain import ToolchainError, find
-from telecine_worker.ffmpeg.trial import broken_encoders
-from telecine_worker.tasks.capabilities import capabilities, lacks
+from telecine_worker.ffmpeg.trial import broken_encoders, working_hardware
+from telecine_worker.sandbox import selection
+from telecine_worker.tasks import kinds
+from telecine_worker.tasks.capabilities import LIBRARY_FILTERS, capabilities, lacks
 
 Program = Callable[..., Path]
+GRAPHICS = any(family.nodes and family.is_possible() for family in FAMILIES)
 
 
 @pytest.fixture
@@ -30,13 +34,16 @@ def program(tmp_path: Path) -> Program:
         code: int = 0,
         broken: str = "none",
         late: str = "none",
+        listed: tuple[str, ...] = (),
     ) -> Path:
+        more = "".join(f'echo " V....D {each} x"; ' for each in listed)
         path = tmp_path / folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"""#!/bin/sh
             if [ "$1" = -version ]; then echo "{name} version {version} Copyright"; exit {code}; fi
             case "$*" in
               *-encoders) echo "Encoders:"; echo " V....D libx264              H.264"; echo " A....D aac                  AAC"
+                {more}
                 echo " V....D libx265              H.265";;
               *-muxers) echo "  E mp4             MP4"; echo "  E  matroska        Matroska";;
               *-demuxers) echo " D  mov,mp4,m4a     QuickTime"; echo " D d lavfi           Libavfilter";;
@@ -83,7 +90,7 @@ def test_what_is_late_is_there_all_the_same(program, tmp_path, monkeypatch):
 def test_a_build_offers_what_it_can_run(program, tmp_path):
     """The FFmpeg under test runs every kind; the one that has next to nothing offers its encoder, and says what it lacks."""
     offered = capabilities(toolchain_under_test())
-    assert {"task/ffmpeg", "task/probe", "task/thumbnails", "task/transcode"} <= set(offered)
+    assert {f"task/{kind}" for kind in kinds.SUPPORTED} <= set(offered)
     assert {"encoder/libx264", "encoder/libwebp", "encoder/libopus"} <= set(offered)
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9._/-]{0,62}", label) for label in offered)
     assert sorted(offered) == list(offered)
@@ -98,33 +105,117 @@ def test_a_library_that_is_missing_takes_only_its_own_label():
     """Kinds of tasks are offered without it: a job that needs it says so itself."""
     toolchain = toolchain_under_test()
     without = replace(toolchain, encoders=toolchain.encoders - LIBRARY_ENCODERS)
-    kinds = {"task/ffmpeg", "task/probe", "task/thumbnails", "task/transcode"}
-    assert kinds == {label for label in capabilities(without) if not label.startswith("ffmpeg/")}
+    offered = {label for label in capabilities(without) if label.startswith(("task/", "encoder/"))}
+    assert {f"task/{kind}" for kind in kinds.SUPPORTED} == offered
 
 
 @pytest.mark.parametrize(
-    ("part", "name", "kinds"),
+    ("part", "name", "needing"),
     [
         ("filters", "scdet", {"probe"}),
-        ("filters", "tpad", {"thumbnails"}),
-        ("encoders", "flac", {"ffmpeg", "transcode"}),
-        ("muxers", "image2", {"ffmpeg", "thumbnails"}),
-        ("muxers", "mp4", {"ffmpeg", "transcode"}),
-        ("demuxers", "mov", {"ffmpeg", "probe", "thumbnails", "transcode"}),
-        ("demuxers", "image2", {"thumbnails"}),
+        ("filters", "tpad", {"concat", "preview", "sprites", "thumbnails"}),
+        ("filters", "showwavespic", {"audio"}),
+        ("filters", "ssim", {"quality"}),
+        ("filters", "palettegen", {"preview"}),
+        ("encoders", "flac", {"audio", "concat", "ffmpeg", "transcode"}),
+        ("encoders", "gif", {"ffmpeg", "preview"}),
+        ("muxers", "image2", {"audio", "ffmpeg", "sprites", "thumbnails"}),
+        ("muxers", "dash", {"packaging"}),
+        ("demuxers", "mov", set(kinds.SUPPORTED)),
+        ("demuxers", "image2", {"sprites", "thumbnails"}),
     ],
 )
-def test_a_build_that_lacks_something_does_not_offer_what_needs_it(part, name, kinds):
+def test_a_build_that_lacks_something_does_not_offer_what_needs_it(part, name, needing):
     """Each part takes the kinds away that cannot do without it, and is named."""
     toolchain = toolchain_under_test()
     slim = replace(toolchain, **{part: getattr(toolchain, part) - {name}})
-    assert {kind: {name} for kind in kinds} == {kind: lacking for kind, lacking in lacks(slim).items() if lacking}
+    assert {kind: {name} for kind in needing} == {kind: lacking for kind, lacking in lacks(slim).items() if lacking}
 
 
 def test_encoders_are_tried_together_and_then_one_by_one():
     """With the FFmpeg under test: one that does not exist is broken, and takes none of the others with it."""
     toolchain = toolchain_under_test()
     assert {"libnothing"} == broken_encoders(toolchain.ffmpeg, {"libx264", "libopus", "libnothing"})
+
+
+# What the builds that we know offer besides hardware, and what they lack of what there is to offer.
+OPTIONAL = {*(f"encoder/{name}" for name in LIBRARY_ENCODERS), *(f"filter/{name}" for name in LIBRARY_FILTERS)}
+LACKING = {(5, 1): {"filter/libvmaf"}, (9, 0): set()}
+
+
+def test_the_builds_that_we_test_with_lack_what_is_known():
+    """No kind of task; of the libraries Debian's has no VMAF. Whatever tests skip for want of something is one of these."""
+    toolchain = toolchain_under_test()
+    known = LACKING.get(toolchain.ffmpeg_version.number)
+    if known is None:
+        pytest.skip(f"nothing is known of FFmpeg {toolchain.ffmpeg_version.text}")
+    offered = set(capabilities(toolchain))
+    assert {} == {kind: lacking for kind, lacking in lacks(toolchain).items() if lacking}
+    assert known == OPTIONAL - offered
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Makes this machine one that may have any device."""
+    monkeypatch.setattr(Family, "is_possible", lambda _: True)
+
+
+def test_hardware_is_offered_only_where_it_encodes(program, tmp_path, devices):
+    """Whatever is listed; each encoder by itself, and a codec once one of its encoders works."""
+    program("ffmpeg", listed=("h264_nvenc", "hevc_nvenc", "h264_qsv", "av1_vaapi"), broken="nvenc")
+    program("ffprobe")
+    toolchain = find(search_path=str(tmp_path / "bin"))
+    assert {"libx264", "libx265", "aac", "h264_qsv", "av1_vaapi"} == toolchain.encoders
+    assert ["hardware/av1", "hardware/h264"] == [
+        label for label in capabilities(toolchain) if label.startswith("hardware/")
+    ]
+
+
+def test_hardware_that_is_late_is_not_offered(program, tmp_path, devices, monkeypatch):
+    """There is software, and whoever requires hardware wants one that answers."""
+    monkeypatch.setattr("telecine_worker.ffmpeg.trial.HARDWARE_SECONDS", 0.5)
+    names = tuple(f"h264_{family}" for family in ("nvenc", "qsv", "vaapi", "amf"))
+    program("ffmpeg", listed=names, late="h264_")
+    program("ffprobe")
+    with structlog.testing.capture_logs() as logs:
+        assert {"libx264", "libx265", "aac"} == find(search_path=str(tmp_path / "bin")).encoders
+    assert dict.fromkeys(names, True) == {each["encoder"]: each["late"] for each in logs}
+
+
+def test_hardware_is_tried_for_so_long_and_no_longer(program, tmp_path, devices, monkeypatch):
+    """All of it together: what would come after that is as good as late."""
+    monkeypatch.setattr("telecine_worker.ffmpeg.trial.ALL_HARDWARE_SECONDS", 0)
+    program("ffmpeg", listed=("h264_nvenc",))
+    program("ffprobe")
+    assert "h264_nvenc" not in find(search_path=str(tmp_path / "bin")).encoders
+
+
+def test_where_there_is_no_device_nothing_is_tried(program, tmp_path, monkeypatch):
+    """By the files below /dev: a machine without them starts as fast as ever. VideoToolbox has none, and is tried."""
+    assert {"nvenc": False, "qsv": False, "videotoolbox": True, "amf": False, "vaapi": False} == {
+        family.suffix: family.is_possible(tmp_path) for family in FAMILIES
+    }
+    (tmp_path / "dri").mkdir()
+    (tmp_path / "dri" / "renderD128").touch()
+    (tmp_path / "nvidia0").touch()
+    assert all(family.is_possible(tmp_path) for family in FAMILIES)
+    monkeypatch.setattr(Family, "is_possible", lambda _: False)
+    program("ffmpeg", listed=("h264_nvenc",))
+    program("ffprobe")
+    assert {"libx264", "libx265", "aac"} == find(search_path=str(tmp_path / "bin")).encoders
+
+
+def test_the_sandbox_has_every_device_that_is_tried():
+    """Else an encoder would work in the trial, and in no attempt."""
+    passed = [pattern.removeprefix("/dev/").rstrip("*") for pattern in selection._DEVICES]
+    nodes = [node for family in FAMILIES for node in family.nodes]
+    assert [] == [node for node in nodes if not node.startswith(tuple(passed))]
+
+
+@pytest.mark.skipif(GRAPHICS, reason="has devices, which may work")
+def test_hardware_that_is_not_here_does_not_work(devices):
+    """Both builds list these encoders, and no run of them gets through."""
+    assert set() == working_hardware(toolchain_under_test().ffmpeg, {"h264_nvenc", "h264_vaapi"})
 
 
 @pytest.mark.parametrize("spoilt", ["alone", "old", "broken"])

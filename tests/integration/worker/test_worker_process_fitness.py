@@ -28,7 +28,7 @@ KEEPING = """
 import asyncio, sys, time
 from telecine_process import loop_watch
 from telecine_worker import app
-from telecine_worker.ffmpeg.process import Command, spawn
+from telecine_worker.ffmpeg.command import Command, spawn
 loop_watch.HUNG_SECONDS = 2.0
 
 class Keeping:

@@ -21,7 +21,7 @@ from telecine_client import wire
 from telecine_client.media import AudioStream, MediaInfo, VideoStream
 from telecine_client.read_only import ReadOnly
 from telecine_client.states import AttemptOutcome, DetectionKind, FailureKind, JobState, Phase, WaitReason
-from telecine_client.values import Attempt, Detection, Failure, Progress, StateChange
+from telecine_client.values import Attempt, Detection, Failure, JobWarning, Progress, StateChange
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 AT_NOON = Timestamp(seconds=int(NOON.timestamp()))
@@ -96,6 +96,13 @@ def test_a_job_is_converted_whole() -> None:
                 failure=job_pb2.Failure(kind=job_pb2.Failure.KIND_CRASH, reason="FFMPEG_CRASHED", exit_code=-11),
                 cpu_duration=Duration(seconds=3),
                 peak_memory_bytes=5,
+                input_size_bytes=6,
+                output_size_bytes=7,
+                phase_durations={
+                    "ENCODING": Duration(seconds=2),
+                    "FETCHING": Duration(seconds=1),
+                    "NEW": Duration(seconds=4),
+                },
             )
         ],
         recent_changes=[
@@ -126,8 +133,16 @@ def test_a_job_is_converted_whole() -> None:
         failure=crash,
         cpu_duration=timedelta(seconds=3),
         peak_memory_bytes=5,
+        input_size_bytes=6,
+        output_size_bytes=7,
+        phases={
+            Phase.FETCHING: timedelta(seconds=1),
+            Phase.ENCODING: timedelta(seconds=2),
+            Phase.UNKNOWN: timedelta(seconds=4),
+        },
     )
     assert (expected,) == job.attempts
+    assert [Phase.FETCHING, Phase.ENCODING, Phase.UNKNOWN] == list(job.attempts[0].phases)
 
 
 def test_unknown_progress_is_none_and_known_zero_is_zero() -> None:
@@ -231,10 +246,12 @@ def test_a_job_as_json_is_the_message_in_one_line() -> None:
 
 def test_every_field_of_the_message_is_in_the_value() -> None:
     """A field that is added to the contract fails here until the client has it too."""
-    renamed = {"remaining_duration": "remaining"}
+    renamed = {"remaining_duration": "remaining", "phase_durations": "phases"}
     for message, value in (
         (job_pb2.Job, wire.job(job_pb2.Job())),
         (job_pb2.Progress, wire.progress(job_pb2.Progress())),
+        (job_pb2.Attempt, wire.attempt(job_pb2.Attempt())),
+        (job_pb2.JobResult, wire.job_result(job_pb2.JobResult())),
     ):
         wanted = {renamed.get(field.name, field.name) for field in message.DESCRIPTOR.fields}
         assert wanted == {field.name for field in dataclasses.fields(value) if not field.name.startswith("_")}
@@ -271,6 +288,13 @@ def test_detections_are_converted() -> None:
         Detection(kind=DetectionKind.SCENE_CHANGE, start=timedelta(seconds=2), end=None, score=0.5),
         Detection(kind=DetectionKind.BLACK, start=timedelta(), end=timedelta(seconds=1), score=None),
     )
+
+
+def test_warnings_are_converted() -> None:
+    """One to one, whatever their reason."""
+    warning = job_pb2.Warning(reason="INPUT_DAMAGED", message="3 errors", count=3, input="film")
+    [found] = wire.job_result(job_pb2.JobResult(warnings=[warning])).warnings
+    assert JobWarning(reason="INPUT_DAMAGED", message="3 errors", count=3, input_name="film") == found
 
 
 def test_a_job_tells_its_labels_and_why_it_is_blocked() -> None:

@@ -228,3 +228,29 @@ def test_a_hint_leads_to_the_same_scheduler() -> None:
     """With every option that says how to reach it."""
     connection = Connection(address="a:1", tenant="t", tls=True, ca_file="my ca.pem", token_file="tok")
     assert "telecine --tls --address a:1 --tenant t --ca-file 'my ca.pem' --token-file tok" == connection.command()
+
+
+def test_what_an_attempt_cost_is_shown() -> None:
+    """In its line, as far as it is known, and where its time went in the next."""
+    attempt = job_pb2.Attempt(number=2, worker_id="w1", outcome=job_pb2.Attempt.OUTCOME_SUCCEEDED)
+    assert ["2  w1  succeeded"] == list(rendering.attempt_lines(wire.attempt(attempt)))
+    attempt.cpu_duration.FromMilliseconds(12_340)
+    attempt.peak_memory_bytes, attempt.input_size_bytes, attempt.output_size_bytes = 210_000_000, 5_000, 900
+    attempt.phase_durations["ENCODING"].FromMilliseconds(3_210)
+    attempt.phase_durations["FETCHING"].FromMilliseconds(4)
+    assert [
+        "2  w1  succeeded  cpu 12.3 s  peak 210.0 MB  in 5.0 kB  out 900 bytes",
+        "   fetching 0.00 s, encoding 3.21 s",
+    ] == list(rendering.attempt_lines(wire.attempt(attempt)))
+
+
+def test_warnings_are_shown_with_the_result() -> None:
+    """Each on a line of its own, whatever stands in it."""
+    warnings = [
+        job_pb2.Warning(reason="INPUT_DAMAGED", message="3 errors\nin a", count=3, input="film"),
+        job_pb2.Warning(reason="HARDWARE_FAILED", message="software was used", count=1),
+    ]
+    assert [
+        "warning of film: INPUT_DAMAGED: 3 errors\\nin a (3 times)",
+        "warning: HARDWARE_FAILED: software was used",
+    ] == list(rendering.result_lines(wire.job_result(job_pb2.JobResult(warnings=warnings))))

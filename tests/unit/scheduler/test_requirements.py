@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
-from support.running_scheduler import CAPABILITIES, a_spec
+from support.running_scheduler import a_spec
 from telecine.v1 import media_pb2
 from telecine_scheduler.rpc.requirements import (
     AUDIO_ENCODERS,
@@ -15,8 +17,8 @@ from telecine_scheduler.rpc.requirements import (
     requirements_of,
 )
 from telecine_scheduler.rpc.task_rules import TASK_KINDS
-from telecine_worker.ffmpeg import filters, options
-from telecine_worker.tasks import audio_encoding, kinds, raw, video_encoding
+from telecine_worker.ffmpeg import filters, hardware, options
+from telecine_worker.tasks import audio_encoding, kinds, ladder, raw, video_encoding
 
 
 def needs(**task: object) -> set[str]:
@@ -101,6 +103,69 @@ def test_pictures_need_a_library_only_for_webp() -> None:
     assert set() == needs(probe=media_pb2.ProbeTask(input="in"))
 
 
+def test_hardware_takes_the_place_of_a_library_only_where_it_is_required() -> None:
+    """Where it is preferred, software has to be there for when it fails."""
+    task = transcode("h265", "aac")
+    task.video.hardware = media_pb2.Video.HARDWARE_PREFERRED
+    assert {"libx265"} == needs(transcode=task)
+    task.video.hardware = media_pb2.Video.HARDWARE_REQUIRED
+    assert {"hardware/h265"} == needs(transcode=task)
+
+
+def test_filters_of_libraries_are_required_by_what_asks_for_them() -> None:
+    """Tone mapping, burnt-in subtitles, VMAF; a watermark and SSIM are FFmpeg's own."""
+    task = transcode("h264")
+    task.filters.watermark.input = "logo"
+    assert {"libx264"} == needs(transcode=task)
+    task.video.tone_map_to_sdr = True
+    task.filters.burn_subtitles = "text"
+    assert {"libx264", "filter/zscale", "filter/subtitles"} == needs(transcode=task)
+    found = {
+        metric: needs(quality=media_pb2.QualityTask(reference="a", distorted="b", metrics=["ssim", metric]))
+        for metric in ("psnr", "vmaf")
+    }
+    assert {"psnr": set(), "vmaf": {"filter/libvmaf"}} == found
+
+
+def test_a_package_needs_what_all_its_renditions_need() -> None:
+    """One that chooses its ladder is H.264 and AAC, and SDR whatever the source is."""
+    assert {"libx264", "filter/zscale"} == needs(packaging=media_pb2.PackagingTask(input="in", directory="hls"))
+    renditions = [
+        media_pb2.Rendition(name=codec, video=media_pb2.Video(codec=codec, tone_map_to_sdr=codec == "av1"))
+        for codec in ("h265", "av1")
+    ]
+    task = media_pb2.PackagingTask(
+        input="in", directory="hls", renditions=renditions, audio=media_pb2.Audio(codec="opus")
+    )
+    assert {"libx265", "libsvtav1", "libopus", "filter/zscale"} == needs(packaging=task)
+
+
+def test_the_other_kinds_need_the_libraries_of_what_they_write() -> None:
+    """A copy needs none."""
+    clips = [media_pb2.ConcatTask.Clip(input="a")]
+    concat = media_pb2.ConcatTask(clips=clips, path="a.mkv")
+    assert set() == needs(concat=concat)
+    concat.video.codec, concat.audio.codec = "vp9", "opus"
+    assert {"libvpx-vp9", "libopus"} == needs(concat=concat)
+    audio = media_pb2.AudioTask(input="in", path="a.mp3", audio=media_pb2.Audio(codec="mp3"))
+    assert {"libmp3lame"} == needs(audio=audio)
+    found = {
+        name: needs(preview=media_pb2.PreviewTask(input="in", path=f"a.{name}")) for name in ("gif", "webp", "mp4")
+    }
+    assert {"gif": set(), "webp": {"libwebp"}, "mp4": {"libx264"}} == found
+    sheets = media_pb2.SpritesTask(input="in", path="%d.webp", index_path="a.vtt")
+    assert {"libwebp"} == needs(sprites=sheets)
+
+
+def test_storage_is_required_by_its_scheme() -> None:
+    """Of inputs and of the output, each once; files and http need nothing."""
+    spec = a_spec(
+        inputs={"in": media_pb2.Input(uri="s3://b/in"), "more": media_pb2.Input(uri="s3://c/in")},
+        output=media_pb2.Output(uri="az://c/out"),
+    )
+    assert {"storage/s3", "storage/az"} == {each for each in requirements_of(spec) if each.startswith("storage/")}
+
+
 def test_the_callers_requirements_come_besides() -> None:
     """And make one set with the task's."""
     spec = a_spec(requirements=["gpu/nvidia", "encoder/libx264"])
@@ -115,6 +180,9 @@ def test_both_sides_have_the_same_tables() -> None:
     sounds = {codec: each.encoder for codec, each in audio_encoding.CODECS.items() if each.encoder.startswith("lib")}
     assert sounds == dict(AUDIO_ENCODERS)
     assert options.LIBRARY_ENCODERS == LIBRARY_ENCODERS
+    assert VIDEO_ENCODERS.keys() == hardware.ENCODERS.keys()
+    ladders = {(each.video.codec, each.video.tone_map_to_sdr) for each in ladder.ladder(1920, 1080, Fraction(30))}
+    assert {("h264", True)} == ladders
     assert {*DEFAULT_VIDEO_ENCODERS.values(), *DEFAULT_AUDIO_ENCODERS.values()} <= LIBRARY_ENCODERS
     assert {*DEFAULT_VIDEO_ENCODERS, *DEFAULT_AUDIO_ENCODERS} <= set(raw.FILE_TYPES)
     assert set(kinds.SUPPORTED) == TASK_KINDS
@@ -122,4 +190,3 @@ def test_both_sides_have_the_same_tables() -> None:
     assert not {"zscale", "drawtext", "subtitles", "ass", "libplacebo", "libvmaf", "vidstabtransform"} & set(
         filters.FILTERS
     )
-    assert {f"task/{kind}" for kind in TASK_KINDS} == {each for each in CAPABILITIES if each.startswith("task/")}

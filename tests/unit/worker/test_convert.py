@@ -16,6 +16,7 @@ from telecine_worker.ffmpeg.findings import Detection, DetectionKind
 from telecine_worker.ffmpeg.media_info import SubtitleStream
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Phase, Snapshot
+from telecine_worker.ffmpeg.warning import MediaWarning, WarningReason
 from telecine_worker.outcome import Abandoned, Artifact, Cancelled, Failed, Returned, Succeeded
 
 
@@ -163,6 +164,30 @@ def test_every_end_is_an_outcome(ended, kind):
     assert (ref, kind, 7) == (message.lease, message.WhichOneof("kind"), message.peak_memory_bytes)
     assert timedelta(seconds=1.5) == message.cpu_duration.ToTimedelta()
     assert convert.outcome(ref, Abandoned(usage=usage)) is None
+
+
+def test_what_an_attempt_cost_is_told():
+    """Bytes as far as a message holds them, and the time of each phase by the contract's name; also of one given back."""
+    phases = {Phase.FETCHING: timedelta(seconds=1), Phase.ENCODING: timedelta(milliseconds=1500)}
+    ended = Failed(
+        usage=Usage(), failure=Failure(kind=FailureKind.CRASH, reason="R", message="m"),
+        input_size_bytes=2**70, output_size_bytes=9, phases=phases,
+    )  # fmt: skip
+    message = convert.outcome(pb.LeaseRef(), ended)
+    assert (2**63 - 1, 9) == (message.input_size_bytes, message.output_size_bytes)
+    assert {"FETCHING": 1.0, "ENCODING": 1.5} == {
+        name: spent.ToTimedelta().total_seconds() for name, spent in message.phase_durations.items()
+    }
+    back = ended.given_back("UNHEALTHY")
+    assert (phases, 2**70, 0) == (back.phases, back.input_size_bytes, back.output_size_bytes)
+
+
+def test_warnings_are_told():
+    """One to one, at most a hundred."""
+    warning = MediaWarning(reason=WarningReason.INPUT_DAMAGED, message="3 errors", count=3, input_name="film")
+    message = convert.result(Succeeded(usage=Usage(), artifacts=(), inputs={}, warnings=(warning,) * 101))
+    assert 100 == len(message.warnings)
+    assert job_pb2.Warning(reason="INPUT_DAMAGED", message="3 errors", count=3, input="film") == message.warnings[0]
 
 
 def test_detections_and_measurements_are_told() -> None:

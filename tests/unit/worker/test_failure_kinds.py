@@ -20,7 +20,7 @@ P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, Fa
         (183, "[in#0 @] [error] Error opening input: Invalid data found when processing input", P, "INPUT_INVALID"),
         (1, "[matroska @] [error] EBML header parsing failed", P, "INPUT_INVALID"),
         (1, "[mov @] [error] stream 0, offset 0x5f0: partial file", P, "INPUT_TRUNCATED"),
-        (69, "[error] Decode error rate 0.1 exceeds maximum 0", P, "INPUT_TRUNCATED"),
+        (69, "[error] Decode error rate 0.1 exceeds maximum 0", P, "INPUT_DAMAGED"),
         (1, "[error] Stream map '0:a' matches no streams.", P, "INPUT_MISSING_STREAM"),
         (234, "[out#0 @] [error] Output file does not contain any stream", P, "INPUT_MISSING_STREAM"),
         (1, "[hls @] [error] Format not on whitelist 'mov,matroska'", P, "INPUT_NOT_ALLOWED"),
@@ -31,7 +31,7 @@ P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, Fa
         (8, "[error] Option not found", U, "FFMPEG_FAILED"),
         (8, "[fatal] Unknown encoder 'libfoo'", P, "ENCODER_MISSING"),
         (187, "[libx264 @] [error] width not divisible by 2 (321x241)", P, "OPTION_INVALID"),
-        (1, "[error] Cannot load libcuda.so.1", R, "ENCODER_MISSING"),
+        (1, "[error] Cannot load libcuda.so.1", R, "HARDWARE_FAILED"),
         (1, "[error] av_interleaved_write_frame(): No space left on device", R, "NO_SPACE"),
         (228, "", R, "NO_SPACE"),
         (134, "", R, "NO_SPACE"),
@@ -52,7 +52,7 @@ P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, Fa
         (255, "[warning] in.ts: corrupt input packet in stream 0", C, "FFMPEG_CRASHED"),
         (255, "[h264 @] [error] Invalid NAL unit size", C, "FFMPEG_CRASHED"),
         (255, "[info]     title           : Operation not permitted", C, "FFMPEG_CRASHED"),
-        (255, "[h264_nvenc @] [error] Cannot load libcuda.so.1: Operation not permitted", R, "ENCODER_MISSING"),
+        (255, "[h264_nvenc @] [error] Cannot load libcuda.so.1: Operation not permitted", R, "HARDWARE_FAILED"),
         (1, "[info]     title           : No space left on device", U, "FFMPEG_FAILED"),
         (1, "[in#0 @] [verbose] No space left on device", U, "FFMPEG_FAILED"),
         (1, "                     : [error] No space left on device", U, "FFMPEG_FAILED"),
@@ -79,7 +79,7 @@ def test_the_launcher_speaks_alone():
         "telecine-launcher: no",
         "[error] Decode error rate 1 exceeds maximum 0",
     ]
-    assert "INPUT_TRUNCATED" == verdict_of(69, lines)[0].reason
+    assert "INPUT_DAMAGED" == verdict_of(69, lines)[0].reason
     assert "FFMPEG_FAILED" == verdict_of(125, lines[:2])[0].reason
 
 
@@ -90,7 +90,7 @@ def test_a_cause_comes_before_its_consequences():
     assert "NO_SPACE" == verdict_of(1, full)[0].reason
     assert "INPUT_NOT_ALLOWED" == verdict_of(1, refused)[0].reason
     damaged = ["[error] Error reinitializing filters!", "[aac @] [error] channel element 2.12 is not allocated"]
-    assert "INPUT_TRUNCATED" == verdict_of(1, damaged)[0].reason
+    assert "INPUT_DAMAGED" == verdict_of(1, damaged)[0].reason
     failing = ["[mov @] [error] stream 0: partial file", "[in#0 @] [error] Error during demuxing: Input/output error"]
     assert "IO_ERROR" == verdict_of(1, failing)[0].reason
 

@@ -133,3 +133,21 @@ def test_no_time_left_is_told_when_nothing_moves():
         clock.now += 1
         meter.update(position(1))
     assert meter.snapshot().remaining is None
+
+
+def test_the_time_of_each_phase_is_counted():
+    """Two steps of one phase are one; a phase that was entered and left at once is there; the present one goes on."""
+    clock = Clock()
+    meter = Meter(clock)
+    clock.now += 1
+    meter.enter(Phase.PROBING)
+    meter.begin(FIRST)
+    clock.now += 2
+    meter.begin(SECOND)
+    clock.now += 3
+    meter.begin(SECOND)
+    clock.now += 4
+    expected = {Phase.FETCHING: 1, Phase.PROBING: 0, Phase.ANALYZING: 2, Phase.ENCODING: 7}
+    assert expected == {phase: spent.total_seconds() for phase, spent in meter.phases.items()}
+    clock.now += 1
+    assert timedelta(seconds=8) == meter.phases[Phase.ENCODING]

@@ -19,6 +19,7 @@ class World:
         self.seconds = 0.0
         self.progress = 0
         self.said_bytes = 0
+        self.pid = 1
         self.activity: Activity | None = Activity(0, 0)
 
 
@@ -34,7 +35,7 @@ def world(monkeypatch) -> World:
 def watch(world) -> StallWatch:
     """With a timeout of ten seconds."""
     return StallWatch(
-        1,
+        lambda: world.pid,
         timeout=timedelta(seconds=10),
         advanced=lambda: world.progress,
         said_bytes=lambda: world.said_bytes,
@@ -99,6 +100,19 @@ def test_a_process_that_only_spins_has_a_longer_time(world, watch):
         assert not watch.is_stalled()
     world.seconds = 899.0 + 900.0
     world.activity = Activity(200_000, LEAST_MOVED_BYTES)
+    assert watch.is_stalled()
+
+
+def test_a_process_that_becomes_known_later_is_measured_by_itself(world, watch):
+    """What another one did before, which started it, says nothing about it."""
+    world.activity = Activity(1000, 10**9)
+    world.seconds = 1.0
+    assert not watch.is_stalled()
+    world.pid, world.activity = 2, Activity(0, 0)
+    assert not watch.is_stalled()
+    world.seconds, world.activity = 11.0, Activity(30, 0)
+    assert not watch.is_stalled()
+    world.seconds = 21.0
     assert watch.is_stalled()
 
 

@@ -16,6 +16,7 @@ from telecine_process.durations import parse_duration
 from telecine_worker import app, lease_stream
 from telecine_worker.__main__ import serve
 from telecine_worker.config import Config, ConfigError
+from telecine_worker.sandbox.selection import Wish
 
 KUBERNETES_PATIENCE = timedelta(seconds=30)
 
@@ -23,7 +24,9 @@ KUBERNETES_PATIENCE = timedelta(seconds=30)
 def config(**changes: Any) -> Config:
     fields: dict[str, Any] = {
         "schedulers": (Address(host="h", port=1),), "worker_id": "", "slots": 1, "queues": ("default",),
-        "capabilities": (), "file_roots": (), "http_allow": (), "input_max_bytes": 1,
+        "capabilities": (), "file_roots": (), "store_roots": (), "http_allow": (),
+        "input_max_bytes": 1, "cache_bytes": 0, "scratch_reserve_bytes": 0,
+        "output_max_bytes": 1, "sandbox": Wish.AUTO, "memory_max_bytes": 0, "cgroups": (),
         "work_dir": Path("/w"), "metrics_listen": Address(host="h", port=0), "ffmpeg": None,
         "ffprobe": None, "drain": timedelta(0),
     }  # fmt: skip
@@ -41,6 +44,12 @@ def config(**changes: Any) -> Config:
         ({"slots": 4097}, "1 to 4096"),
         ({"worker_id": "a b"}, "TELECINE_WORKER_ID"),
         ({"input_max_bytes": 0}, "TELECINE_INPUT_MAX_BYTES is 0; it must be at least 1"),
+        ({"output_max_bytes": 0}, "TELECINE_OUTPUT_MAX_BYTES is 0; it must be at least 1"),
+        (
+            {"memory_max_bytes": 1},
+            "TELECINE_MEMORY_MAX_BYTES is 1; 0 .* or, without TELECINE_CGROUPS, 2147483648 and more",
+        ),
+        ({"memory_max_bytes": 1, "cgroups": (Path("/c"),)}, "or, with TELECINE_CGROUPS, 268435456 and more"),
     ],
 )
 def test_what_a_hello_could_not_say_is_refused(changes: dict[str, Any], words: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from telecine_worker.failure import Failure, FailureKind
 from telecine_worker.ffmpeg.process import Usage
+from telecine_worker.ffmpeg.progress import Phase
 from telecine_worker.metrics import WorkerMetrics
 from telecine_worker.outcome import Failed, Succeeded
 
@@ -41,6 +44,29 @@ def test_ends_are_counted_by_task(metrics, registry):
     metrics.count_end(ended, task="thumbnails", speed=0.0)
     labels = {"task": "thumbnails", "outcome": "succeeded"}
     assert 1.0 == registry.get_sample_value("telecine_worker_tasks_total", labels)
+
+
+def test_what_attempts_cost_is_counted(metrics, registry):
+    """CPU time and each phase by kind of task, bytes out, and the memory of those that had any."""
+    for peak in (0, 100 << 20):
+        ended = Succeeded(
+            usage=Usage(cpu=timedelta(seconds=2), peak_memory_bytes=peak), artifacts=(), inputs={}, output_size_bytes=7,
+            phases={Phase.ENCODING: timedelta(seconds=3)},
+        )  # fmt: skip
+        metrics.count_end(ended, task="transcode", speed=0.0)
+    of_task = {"task": "transcode"}
+    expected = {
+        ("telecine_attempt_cpu_seconds_total", ("task",)): 4.0,
+        ("telecine_attempt_phase_seconds_sum", ("task", "phase")): 6.0,
+        ("telecine_worker_output_bytes_total", ()): 14.0,
+        ("telecine_attempt_peak_memory_bytes_count", ()): 1.0,
+    }
+    labels = of_task | {"phase": "encoding"}
+    found = {
+        (name, names): registry.get_sample_value(name, {each: labels[each] for each in names})
+        for name, names in expected
+    }
+    assert expected == found
 
 
 def test_labels_are_there_from_the_start(metrics, registry):

@@ -14,6 +14,7 @@ class ExpectedVideo:
     width_px: int | None = None
     height_px: int | None = None
     pixel_format: str = ""
+    color_transfer: str = ""
     frame_count: int | None = None
     frame_tolerance: int = 0
 
@@ -33,7 +34,9 @@ class Expected:
 
     *exact_streams*: the file has the named video and audio and no other streams; otherwise (raw tasks) any media is
     right, and *video* and *audio* are None. *duration* is checked when it is known, within *tolerance*. *decodable* is
-    False for what has neither pictures nor sound.
+    False for what has neither pictures nor sound. With *encoded* all its streams are encoded by us, and packets have the times
+    that encoders give them. *set_path* is the folder of the set that the file is a part of, where it is reported as such and
+    not by itself.
     """
 
     path: str
@@ -47,3 +50,5 @@ class Expected:
     tolerance: timedelta = timedelta(0)
     moov_first: bool = False
     decodable: bool = True
+    set_path: str = ""
+    encoded: bool = False

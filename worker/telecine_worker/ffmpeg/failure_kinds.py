@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from telecine_worker.failure import AttemptFailed, Failure, FailureKind
 from telecine_worker.ffmpeg.process import Exit
-from telecine_worker.sandbox import launcher
+from telecine_worker.sandbox import bubblewrap, launcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Signature:
 _P, _R, _C, _U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, FailureKind.UNKNOWN
 
 LAUNCH_FAILED = Verdict(_R, "LAUNCH_FAILED", "could not be started")
+SANDBOX_FAILED = Verdict(_R, "SANDBOX_FAILED", "could not be confined")
 NOT_ALLOWED = Verdict(_P, "INPUT_NOT_ALLOWED", "was given an input that names other files, hosts or formats")
 OVER_LIMIT = Verdict(_P, "INPUT_OVER_LIMIT", "was given an input beyond the limits")
 NO_SPACE = Verdict(_R, "NO_SPACE", "found no space left on the device")
@@ -44,10 +45,11 @@ OUT_OF_MEMORY = Verdict(_R, "OUT_OF_MEMORY", "got no more memory")
 IO_ERROR = Verdict(_R, "IO_ERROR", "could not read or write a file")
 MISSING_STREAM = Verdict(_P, "INPUT_MISSING_STREAM", "was told to use a stream that the input does not have")
 ENCODER_MISSING = Verdict(_P, "ENCODER_MISSING", "does not have an encoder that was asked for")
-DEVICE_MISSING = Verdict(_R, "ENCODER_MISSING", "could not use the hardware encoder")
+HARDWARE_FAILED = Verdict(_R, "HARDWARE_FAILED", "could not use the hardware encoder")
 OPTION_INVALID = Verdict(_P, "OPTION_INVALID", "refused its options")
 INVALID = Verdict(_P, "INPUT_INVALID", "could not read the input as media")
-TRUNCATED = Verdict(_P, "INPUT_TRUNCATED", "found the input cut short or damaged")
+TRUNCATED = Verdict(_P, "INPUT_TRUNCATED", "found the input cut short")
+DAMAGED = Verdict(_P, "INPUT_DAMAGED", "found the input damaged")
 OUTPUT_EMPTY = Verdict(_P, "OUTPUT_EMPTY", "had nothing to write: nothing of the input was in the wanted part")
 OUTPUT_TOO_LARGE = Verdict(_P, "OUTPUT_TOO_LARGE", "wrote more than a file may have")
 NOT_WRITABLE = Verdict(_P, "OUTPUT_NOT_WRITABLE", "may not open a file that it was given")
@@ -57,7 +59,7 @@ CRASHED = Verdict(_C, "FFMPEG_CRASHED", "was ended by a signal that was not ours
 INTERRUPTED = Verdict(_C, "FFMPEG_CRASHED", "was asked to stop by a signal that was not ours")
 UNKNOWN = Verdict(_U, "FFMPEG_FAILED", "failed")
 
-DAMAGE = frozenset({INVALID.reason, TRUNCATED.reason, OUTPUT_EMPTY.reason, OPTION_INVALID.reason})
+DAMAGE = frozenset({INVALID.reason, TRUNCATED.reason, DAMAGED.reason, OUTPUT_EMPTY.reason, OPTION_INVALID.reason})
 """Reasons that are about what is in the input, for a run that measures just that: its options are ours, so what filters refuse
 is the input's, too.
 """
@@ -77,8 +79,9 @@ SIGNATURES: tuple[Signature, ...] = tuple(
         (r"Cannot allocate memory|malloc of size .* failed", OUT_OF_MEMORY),
         (
             r"Cannot load libcuda|No VA display found|Device creation failed|does not support the VK_KHR_video_encode"
-            r"|Could not find a valid device|OpenEncodeSessionEx failed",
-            DEVICE_MISSING,
+            r"|Could not find a valid device|OpenEncodeSessionEx failed|No capable devices found"
+            r"|Error (creating a|initializing an internal) MFX session|Failed to set value .* for option 'init_hw_device'",
+            HARDWARE_FAILED,
         ),
         (r"matches no streams|does not contain any stream|Invalid input file index", MISSING_STREAM),
         (r"Unknown encoder", ENCODER_MISSING),
@@ -95,13 +98,16 @@ SIGNATURES: tuple[Signature, ...] = tuple(
         # Of a file that is open already: a disk failed, and what looks like damage followed.
         # Of one that is being opened, it may be said of a cut header.
         (r"Error during demuxing: Input/output error", IO_ERROR),
-        (r"moov atom not found|EBML header parsing failed", INVALID),
+        (r"moov atom not found|EBML header parsing failed|Invalid UTF-8 in decoded subtitles text", INVALID),
         (
-            r"partial file|Stream ends prematurely|File ended prematurely|Truncating packet of size|corrupt input packet"
-            r"|Invalid NAL unit size|corrupt decoded frame|Error while decoding stream|decode_frame\(\) failed"
-            r"|Error (submitting|processing) packet (to|in) (the )?decoder|Decoding error:|Decode error rate"
-            r"|Input buffer exhausted|channel element .* is not allocated",
+            r"partial file|Stream ends prematurely|File ended prematurely|Truncating packet of size",
             TRUNCATED,
+        ),
+        (
+            r"corrupt input packet|Invalid NAL unit size|corrupt decoded frame|Error while decoding stream"
+            r"|decode_frame\(\) failed|Error (submitting|processing) packet (to|in) (the )?decoder|Decoding error:"
+            r"|Decode error rate|Input buffer exhausted|channel element .* is not allocated",
+            DAMAGED,
         ),
         (
             r"Invalid data found when processing input|[Cc]ould not find codec parameters"
@@ -119,7 +125,7 @@ SIGNATURES: tuple[Signature, ...] = tuple(
 
 # (-AVERROR) modulo 256, FFmpeg 7 and newer; 69 is the decode error rate, in all versions.
 CODES: dict[int, Verdict] = {
-    69: TRUNCATED,
+    69: DAMAGED,
     134: NO_SPACE,
     183: INVALID,
     224: IO_ERROR,
@@ -155,14 +161,21 @@ def verdict_of(code: int, lines: Sequence[str]) -> tuple[Verdict, str]:
         return SIGNALS.get(number, CRASHED), _signal_name(number)
     if code == _ASKED_TO_STOP and not any(_NOT_PERMITTED.search(line) and _LEVEL.match(line) for line in lines):
         return INTERRUPTED, ""
-    if code == launcher.EXIT_CODE and len(lines) == 1 and lines[0].startswith(launcher.WORDS):
-        return LAUNCH_FAILED, lines[0]
+    if len(lines) == 1 and (starting := _starting_verdict(code, lines[0])) is not None:
+        return starting, lines[0]
     heard = [line for line in lines if not _CHATTER.match(line)]
     for signature in SIGNATURES:
         for line in heard:
             if signature.pattern.search(line):
                 return signature.verdict, words(line)
     return CODES.get(code, UNKNOWN), last_error(lines)
+
+
+def _starting_verdict(code: int, line: str) -> Verdict | None:
+    """Where FFmpeg never ran, and *line* is all that was said."""
+    if code == launcher.EXIT_CODE and line.startswith(launcher.WORDS):
+        return SANDBOX_FAILED if line.startswith(launcher.SANDBOX_WORDS) else LAUNCH_FAILED
+    return SANDBOX_FAILED if code == bubblewrap.EXIT_CODE and line.startswith(bubblewrap.WORDS) else None
 
 
 def _signal_name(number: int) -> str:
@@ -179,18 +192,14 @@ def is_interruption(failure: Failure) -> bool:
     return asked and failure.kind is FailureKind.CRASH
 
 
-def cut_short(lines: Sequence[str]) -> str:
-    """Where a run ended with code 0: FFmpeg's words about an input that ended early; empty: it said nothing of the kind."""
-    return next((words(line) for line in lines if _LEVEL.match(line) and _CUT_SHORT.search(line)), "")
-
-
 def sounds_damaged(lines: Sequence[str]) -> bool:
     """Whether FFmpeg complained about what it read."""
-    damage = (signature for signature in SIGNATURES if signature.verdict in (INVALID, TRUNCATED, IO_ERROR))
+    damage = (signature for signature in SIGNATURES if signature.verdict in (INVALID, TRUNCATED, DAMAGED, IO_ERROR))
     return any(_LEVEL.match(line) and signature.pattern.search(line) for signature in damage for line in lines)
 
 
-_CUT_SHORT = re.compile(r"File ended prematurely|Stream ends prematurely|partial file")
+CUT_SHORT = re.compile(r"File ended prematurely|Stream ends prematurely|partial file")
+"""What FFmpeg says of an input that ends early, where it ends with code 0."""
 # FFmpeg 5 ends with code 0 though its last words could not be written, and all of them though an input could not be read on.
 _LAST_WORDS = re.compile(r"Error (writing trailer|closing file)|: Input/output error")
 _OF_FILES = frozenset({NO_SPACE.reason, OUTPUT_TOO_LARGE.reason, IO_ERROR.reason})
@@ -229,6 +238,8 @@ def last_error(lines: Iterable[str]) -> str:
 def failure_of(ended: Exit, doing: str) -> AttemptFailed | None:
     """The failure of a process that ended by itself while *doing* ("encoding", "checking out.mp4"); None: it did well."""
     found = hidden_verdict(ended.log_lines) if ended.code == 0 else verdict_of(ended.code, ended.log_lines)
+    if ended.out_of_memory:
+        found = OUT_OF_MEMORY, "its control group had no more"
     if found is None:
         return None
     verdict, said = found

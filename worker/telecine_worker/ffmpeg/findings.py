@@ -15,8 +15,8 @@ import enum
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 MOST_DETECTIONS = 1000
@@ -27,16 +27,23 @@ _SCENE = re.compile(_COMPONENT.format("scdet") + r"lavfi\.scd\.score: (\S+), lav
 _BLACK = re.compile(_COMPONENT.format("blackdetect") + r"black_start:(\S+) black_end:(\S+)")
 _SILENCE_START = re.compile(_COMPONENT.format("silencedetect") + r"silence_start: (\S+)")
 _SILENCE_END = re.compile(_COMPONENT.format("silencedetect") + r"silence_end: (\S+)")
-_LOUDNESS = re.compile(r'^\s*"input_(i|tp|lra|thresh)" : "([^"]*)"')
+_QUALITY = re.compile(_COMPONENT.format("(?:ssim|psnr|libvmaf)") + r"(SSIM|PSNR|VMAF) .*?(?:All|average|score): ?(\S+)")
+_LOUDNESS = re.compile(r'^\s*"(input_i|input_tp|input_lra|input_thresh|target_offset)" : "([^"]*)"')
 _BEGINNING = re.compile(r"^\[info\] Stream mapping:$")
 _ERROR = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal|panic)\] ")
 _DECODED = re.compile(r"^(?:\[[^\]]*\] )*\[verbose\] +Input stream #\S+ \((video|audio)\): .* (\d+) frames decoded\b")
 _LOUDNESS_NAMES = {
-    "i": "loudness.integrated_lufs",
-    "tp": "loudness.true_peak_dbtp",
-    "lra": "loudness.range_lu",
-    "thresh": "loudness.threshold_lufs",
+    "input_i": "loudness.integrated_lufs",
+    "input_tp": "loudness.true_peak_dbtp",
+    "input_lra": "loudness.range_lu",
+    "input_thresh": "loudness.threshold_lufs",
+    "target_offset": "loudness.offset_lu",
 }
+_QUALITY_NAMES = {"SSIM": "quality.ssim", "PSNR": "quality.psnr_db", "VMAF": "quality.vmaf"}
+# What is said of pictures that do not differ at all, and at most of any.
+MOST_PSNR_DB = 100.0
+# Of the filter to itself, from the first pass to the second.
+_OFFSET = "loudness.offset_lu"
 
 
 class DetectionKind(enum.StrEnum):
@@ -59,13 +66,15 @@ class Detection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to look for."""
+    """What to look for. *planned* is told beside what was measured: what the steps aim at."""
 
     decode: bool = False
     loudness: bool = False
     scenes: bool = False
     black: bool = False
     silence: bool = False
+    quality: bool = False
+    planned: Mapping[str, float] = field(default_factory=dict)
 
 
 class Findings:
@@ -82,6 +91,7 @@ class Findings:
         """Nothing was found yet."""
         self._decoded: Counter[str] = Counter()
         self._loudness: dict[str, float] = {}
+        self._quality: dict[str, float] = {}
         self._found: dict[DetectionKind, list[Detection]] = {kind: [] for kind in DetectionKind}
         self._counts: Counter[DetectionKind] = Counter()
         self._lengths: Counter[DetectionKind] = Counter()
@@ -94,6 +104,7 @@ class Findings:
             *([(_BLACK, self._black)] if self._wanted.black else []),
             *(silence if self._wanted.silence else []),
             *([(_LOUDNESS, self._loud)] if self._wanted.loudness else []),
+            *([(_QUALITY, self._close)] if self._wanted.quality else []),
             *([(_ERROR, self._error), (_DECODED, self._stream)] if self._wanted.decode else []),
         ]
 
@@ -116,10 +127,11 @@ class Findings:
     @property
     def measurements(self) -> dict[str, float]:
         """By name. Silence has no loudness: where it would be infinite, the value is left out."""
-        values = dict(self._loudness)
+        values = {name: value for name, value in self.values.items() if name != _OFFSET}
         if "loudness.integrated_lufs" not in values:
             # Nothing was loud enough to be counted: the range and the threshold that FFmpeg prints say nothing.
             values = {name: value for name, value in values.items() if name == "loudness.true_peak_dbtp"}
+        values |= self._quality
         if self._wanted.decode:
             values["decode.error_count"] = self._errors
             values["decode.video_frame_count"] = self._decoded["video"]
@@ -133,7 +145,12 @@ class Findings:
             if wanted:
                 values[f"{name}.count"] = self._counts[kind]
                 values[f"{name}.duration_seconds"] = self._lengths[kind] / 1_000_000
-        return values
+        return {**values, **self._wanted.planned}
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """What later steps are told by (see MeasuredPlace): of loudness, whatever is a number."""
+        return self._loudness
 
     def _scene(self, match: re.Match[str]) -> None:
         score, at = _number(match[1]), _time(match[2])
@@ -154,6 +171,11 @@ class Findings:
         value = _number(match[2])
         if value is not None:
             self._loudness[_LOUDNESS_NAMES[match[1]]] = value
+
+    def _close(self, match: re.Match[str]) -> None:
+        value = MOST_PSNR_DB if match[2] == "inf" else _number(match[2])
+        if value is not None:
+            self._quality[_QUALITY_NAMES[match[1]]] = min(value, MOST_PSNR_DB)
 
     def _error(self, _match: re.Match[str]) -> None:
         self._errors += 1

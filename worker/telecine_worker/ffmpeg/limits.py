@@ -50,13 +50,13 @@ def activity(pid: int) -> Activity | None:
 
 
 class StallWatch:
-    """*advanced* returns a value that changes when FFmpeg reports progress; *said_bytes* what it has written about itself
-    so far; *now* is in seconds.
+    """*pid* is FFmpeg's, which may become known only after a while; *advanced* returns a value that changes when it reports
+    progress, *said_bytes* what it has written about itself so far; *now* is in seconds.
     """
 
     def __init__(
         self,
-        pid: int,
+        pid: Callable[[], int],
         *,
         timeout: timedelta,
         advanced: Callable[[], object],
@@ -70,11 +70,16 @@ class StallWatch:
         self._said_bytes = said_bytes
         self._now = now
         self._progress = advanced()
+        self._seen_pid = pid()
         self._before = self._look()
         self._idle_since = self._stuck_since = now()
 
     def is_stalled(self) -> bool:
         """Look once."""
+        if self._pid() != self._seen_pid:
+            # What it did is compared with what another process had done: it counts from here.
+            self._seen_pid = self._pid()
+            self._before = self._look()
         progress, does, now = self._advanced(), self._look(), self._now()
         if does is None:
             return False
@@ -87,7 +92,7 @@ class StallWatch:
         return idle >= self._timeout_seconds or stuck >= self._spinning_seconds
 
     def _look(self) -> Activity | None:
-        found = activity(self._pid)
+        found = activity(self._seen_pid)
         return found and Activity(found.ticks, found.moved_bytes - self._said_bytes())
 
     def _is_busy(self, does: Activity, now: float) -> bool:
@@ -105,7 +110,7 @@ async def ended_when_stalled(
     """While inside: call *on_stall* once, and kill *child*, when it stalls for *timeout*."""
     loop = asyncio.get_running_loop()
     watch = StallWatch(
-        child.pid, timeout=timeout, advanced=advanced, said_bytes=lambda: child.said_bytes, now=loop.time
+        lambda: child.pid, timeout=timeout, advanced=advanced, said_bytes=lambda: child.said_bytes, now=loop.time
     )
 
     async def look() -> None:

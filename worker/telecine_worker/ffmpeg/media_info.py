@@ -11,7 +11,9 @@ from fractions import Fraction
 class VideoStream:
     """A moving picture. *width_px* and *height_px* are as shown: after rotation and sample aspect ratio.
 
-    *frame_rate* is the average, None while unknown; *frame_count* is 0 while unknown; *rotation_degrees* is clockwise.
+    *frame_rate* is the average, None while unknown; *frame_count* is 0 while unknown; *rotation_degrees* is clockwise. Colours
+    are said in FFmpeg's words, empty while unknown; *color_space* is the matrix of YUV. *extradata_hash* is of what a decoder
+    has to know before the first packet; empty where there is nothing of the kind.
     """
 
     index: int
@@ -27,14 +29,17 @@ class VideoStream:
     rotation_degrees: int = 0
     frame_count: int = 0
     color_transfer: str = ""
+    color_primaries: str = ""
+    color_space: str = ""
     field_order: str = ""
+    extradata_hash: str = ""
     start: timedelta = timedelta(0)
     duration: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioStream:
-    """A sound track."""
+    """A sound track. *extradata_hash* is as with pictures."""
 
     index: int
     codec: str
@@ -42,6 +47,7 @@ class AudioStream:
     channel_count: int
     channel_layout: str = ""
     language: str = ""
+    extradata_hash: str = ""
     start: timedelta = timedelta(0)
     duration: timedelta | None = None
 

@@ -11,11 +11,13 @@ from fractions import Fraction
 from typing import Any
 
 from telecine_worker.failure import AttemptFailed, permanent, retryable
-from telecine_worker.ffmpeg import failure_kinds, whitelists
+from telecine_worker.ffmpeg import failure_kinds, packets, whitelists
+from telecine_worker.ffmpeg.command import Command
 from telecine_worker.ffmpeg.limits import ended_when_stalled
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, SubtitleStream, VideoStream
+from telecine_worker.ffmpeg.packets import PacketReader, PacketTimes
 from telecine_worker.ffmpeg.picture_header import size_px
-from telecine_worker.ffmpeg.process import Command, Exit, Usage, running
+from telecine_worker.ffmpeg.process import Exit, Usage, running
 from telecine_worker.ffmpeg.run import Surroundings, stall_failure
 from telecine_worker.ffmpeg.stop_order import Stopped
 
@@ -34,53 +36,57 @@ VARIABLE_RATE_TOLERANCE = Fraction(1, 50)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """*packets* holds the packets of each stream by its number, where counting was asked for."""
+    """*packets* holds what was found of the packets of each stream by its number, where that was asked for."""
 
     info: MediaInfo
-    packets: Mapping[int, int]
+    packets: Mapping[int, PacketTimes]
     usage: Usage
 
 
-async def probe(around: Surroundings, fd: int, *, name: str, count_packets: bool = False) -> Probed:
+async def probe(around: Surroundings, fd: int, *, name: str, with_packets: bool = False) -> Probed:
     """What the open file *fd* is; *name* stands for it in messages.
 
     Raises AttemptFailed: INPUT_INVALID, INPUT_NOT_ALLOWED, INPUT_OVER_LIMIT, STALLED and others, with FFmpeg's own
     words. Raises Stopped.
     """
     url = f"file:/proc/self/fd/{fd}"
-    counting = ("-count_packets",) if count_packets else ()
-    shown = ("-show_format", "-show_streams", "-show_chapters", "-of", "json")
+    shown = ("-show_format", "-show_streams", "-show_chapters", "-show_data_hash", "sha256", "-of", "json")
+    reader = PacketReader(ANSWER_BYTES)
     command = Command(
         argv=(
             str(around.toolchain.ffprobe),
-            *("-v", "level+error", *whitelists.BEFORE_PROBED_INPUT, *shown, *counting, "-i", url),
+            *(
+                "-v",
+                "level+error",
+                *whitelists.BEFORE_PROBED_INPUT,
+                *shown,
+                *(packets.SHOWN if with_packets else ()),
+                "-i",
+                url,
+            ),
         ),
         marker=around.marker,
         pass_fds=(fd,),
         names={url: name},
+        confinement=around.toolchain.confinement,
+        cpu_limit=around.cpu_limit,
     )
-    answer, ended = await _ask(command, name, around, COUNTING_DEADLINE if count_packets else DEADLINE)
+    ended = await _ask(command, reader, name, around, COUNTING_DEADLINE if with_packets else DEADLINE)
     if ended.code != 0:
         raise _unreadable(name, ended)
-    data = _parsed(answer, name)
+    data = _parsed(reader.rest(), name)
     info = _with_picture_size(_understood(data, name), fd)
     _refuse_beyond_limits(info, data, name)
-    packets = {int(s["index"]): int(s["nb_read_packets"]) for s in data["streams"] if "nb_read_packets" in s}
-    return Probed(info=info, packets=packets, usage=ended.usage)
+    return Probed(info=info, packets=reader.streams, usage=ended.usage)
 
 
-async def _ask(command: Command, name: str, around: Surroundings, deadline: timedelta) -> tuple[bytes, Exit]:
-    answer, stalled = bytearray(), asyncio.Event()
-
-    def take(chunk: bytes) -> None:
-        if len(answer) <= ANSWER_BYTES:
-            answer.extend(chunk)
-
+async def _ask(command: Command, reader: PacketReader, name: str, around: Surroundings, deadline: timedelta) -> Exit:
+    stalled = asyncio.Event()
     # Within the deadline: what hangs is no fault of the input, what still works by then is.
     stall_timeout = min(around.stall_timeout, deadline / 2)
     async with (
-        running(command, on_output=take, stop=around.stop) as child,
-        ended_when_stalled(child, timeout=stall_timeout, advanced=lambda: len(answer), on_stall=stalled.set),
+        running(command, on_output=reader.feed, stop=around.stop) as child,
+        ended_when_stalled(child, timeout=stall_timeout, advanced=lambda: reader.fed_bytes, on_stall=stalled.set),
     ):
         try:
             async with asyncio.timeout(deadline.total_seconds()):
@@ -91,7 +97,7 @@ async def _ask(command: Command, name: str, around: Surroundings, deadline: time
         raise Stopped
     if stalled.is_set():
         raise stall_failure(ended, stall_timeout, f"probing {name}")
-    return bytes(answer), ended
+    return ended
 
 
 def _unreadable(name: str, ended: Exit) -> AttemptFailed:
@@ -220,7 +226,10 @@ def _video(stream: Mapping[str, Any]) -> VideoStream:
         rotation_degrees=rotation,
         frame_count=_integer(stream.get("nb_frames")),
         color_transfer=_known(stream.get("color_transfer")),
+        color_primaries=_known(stream.get("color_primaries")),
+        color_space=_known(stream.get("color_space")),
         field_order=_known(stream.get("field_order")),
+        extradata_hash=str(stream.get("extradata_hash", "")),
         start=_seconds(stream.get("start_time")) or timedelta(0),
         duration=_positive(stream.get("duration")),
     )
@@ -234,6 +243,7 @@ def _audio(stream: Mapping[str, Any]) -> AudioStream:
         channel_count=_integer(stream.get("channels")),
         channel_layout=_known(stream.get("channel_layout")),
         language=_language(stream),
+        extradata_hash=str(stream.get("extradata_hash", "")),
         start=_seconds(stream.get("start_time")) or timedelta(0),
         duration=_positive(stream.get("duration")),
     )

@@ -10,42 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Protocol
 
+from telecine_worker.failure import retryable
+from telecine_worker.ffmpeg.command import Command, spawn
 from telecine_worker.ffmpeg.log_ring import LogRing
+from telecine_worker.ffmpeg.program import Program, peak_memory_bytes, unwrapped
 from telecine_worker.ffmpeg.stop_order import StopOrder
-from telecine_worker.sandbox import launcher
+from telecine_worker.sandbox import cgroups
+from telecine_worker.sandbox.cgroups import Cgroup
+from telecine_worker.sandbox.confinement import Limits, Mode
 
-MARKER_VARIABLE = "TELECINE_ATTEMPT"
 PIPE_READ_BYTES = 65536
 # After the end what lies in a pipe is read on, at most this often: a grandchild that left the group may hold the other
 # end.
 LAST_READS = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """What to run. *argv[0]* is an absolute path; *pass_fds* keep their numbers in the child.
-
-    *marker* goes into the environment, so that the processes of an attempt can be found in /proc. *cwd* need not answer:
-    only the child waits for it. *names* maps paths of
-    ours to what the log shows instead. *on_line* hears every line of the log; it is bounded, this is not.
-    """
-
-    argv: Sequence[str]
-    marker: str
-    cwd: str = "/"
-    pass_fds: Sequence[int] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
-    on_line: Callable[[str], None] = lambda _: None
+_NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +48,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How the process ended. *code* is negative for a signal; *stopped* says that it was asked to end by us."""
+    """How the process ended. *code* is negative for a signal; *stopped* says that it was asked to end by us, *out_of_memory*
+    that the kernel ended it for having more than its control group may have.
+    """
 
     code: int
     stopped: bool
     usage: Usage
+    out_of_memory: bool = False
     log_lines: Sequence[str]
     log_tail: str
 
@@ -81,9 +71,19 @@ class Process:
     standard output and standard error so far.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], command: Command, on_output: Output) -> None:
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        command: Command,
+        on_output: Output,
+        *,
+        info_fd: int | None = None,
+        cgroup: Cgroup | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._child = child
+        self._program = Program(child.pid, info_fd)
+        self._cgroup = cgroup
         self._log = LogRing(command.names, command.on_line)
         self._on_output = on_output
         self._stopped = False
@@ -121,10 +121,16 @@ class Process:
             if pipe is not None:
                 pipe.close()
         self._child.wait()
+        self._program.close()
 
     @property
     def pid(self) -> int:
-        """Of the child, its group and its session."""
+        """Of what does the work: the child, or what bubblewrap runs."""
+        return self._program.pid
+
+    @property
+    def group(self) -> int:
+        """Of the child and its session."""
         return self._child.pid
 
     async def wait(self) -> Exit:
@@ -156,11 +162,10 @@ class Process:
     def _signal(self, number: signal.Signals) -> None:
         # Not after reaping: until then the child, if only as a zombie, keeps the group's number from being given away.
         if not self._ended.done():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, number)
+            self._program.send(number)
 
     def _take_output(self, chunk: bytes) -> None:
-        self._peak_memory_bytes = max(self._peak_memory_bytes, peak_memory_bytes(self._child.pid))
+        self._peak_memory_bytes = max(self._peak_memory_bytes, peak_memory_bytes(self.pid))
         self._on_output(chunk)
 
     def _read(self, pipe: int) -> bool:
@@ -178,11 +183,13 @@ class Process:
 
     def _reap(self) -> None:
         """The child is a zombie: sweep its group while the number is still ours, read the pipes out, then let it go."""
-        self._signal(signal.SIGKILL)
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         if self._kill_timer is not None:
             self._kill_timer.cancel()
+        self._program.when_gone(self._finish)
+
+    def _finish(self) -> None:
         _, wait_status, rusage = os.wait4(self._child.pid, 0)
         self._child.returncode = os.waitstatus_to_exitcode(wait_status)
         try:
@@ -203,66 +210,62 @@ class Process:
         self._log.finish()
 
     def _exit(self, cpu: timedelta) -> Exit:
+        code = self._child.returncode
         return Exit(
-            code=self._child.returncode,
+            code=unwrapped(code) if self._program.is_wrapped else code,
             stopped=self._stopped,
             usage=Usage(cpu=cpu, peak_memory_bytes=self._peak_memory_bytes),
+            out_of_memory=_leave(self._cgroup),
             log_lines=tuple(self._log.lines()),
             log_tail=self._log.tail(),
         )
 
 
-def peak_memory_bytes(pid: int) -> int:
-    """The most memory process *pid* has had so far; 0 when it is gone.
-
-    From /proc, because wait4's ru_maxrss is never less than what the *worker* had when it started the child.
-    """
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - read for every progress block
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    _, found, rest = text.partition(b"\nVmHWM:")
-    return int(rest.split(None, 1)[0]) * 1024 if found else 0
-
-
-def spawn(command: Command) -> subprocess.Popen[bytes]:
-    """Start *command* behind the launcher. From a thread only that lasts, as the event loop's: the child dies with it.
-
-    Until the child has become another program, all threads of this process wait for it. So that is Python, which answers,
-    and neither *command*'s folder nor its program, whose file systems may not.
-    """
-    launch = [sys.executable, "-I", "-S", str(Path(launcher.__file__).resolve()), str(os.getpid()), command.cwd]
-    return subprocess.Popen(
-        [*launch, *command.argv],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        cwd="/",
-        env=environment(command.marker),
-        pass_fds=tuple(command.pass_fds),
-        start_new_session=True,
-    )
-
-
-def environment(marker: str) -> dict[str, str]:
-    """Made from nothing: FFREPORT, for one, would make FFmpeg write a file anywhere."""
-    return {
-        "PATH": "/usr/bin:/bin",
-        "HOME": "/nonexistent",
-        "LC_ALL": "C.UTF-8",
-        "SVT_LOG": "1",
-        MARKER_VARIABLE: marker,
-    }
-
-
 @contextlib.asynccontextmanager
 async def running(command: Command, *, on_output: Output, stop: StopOrder) -> AsyncIterator[Process]:
     """Start *command*; *stop* reaches it; on the way out its group is gone, whatever happened."""
-    child = Process(spawn(command), command, on_output)
+    child = _started(command, on_output)
     try:
         with stop.heard_by(child.stop):
             yield child
     finally:
         await child.close()
+
+
+def _started(command: Command, on_output: Output) -> Process:
+    cgroup = _entered(command.confinement.limits)
+    ours, childs = os.pipe() if command.confinement.mode is Mode.BWRAP else (None, None)
+    try:
+        child = spawn(command, info_fd=childs, doors=cgroup.doors if cgroup else ())
+    except BaseException:
+        _leave(cgroup)
+        if ours is not None:
+            os.close(ours)
+        raise
+    finally:
+        if childs is not None:
+            os.close(childs)
+    return Process(child, command, on_output, info_fd=ours, cgroup=cgroup)
+
+
+def _entered(limits: Limits) -> Cgroup | None:
+    """A control group of its own. Raises AttemptFailed."""
+    if not limits.cgroups:
+        return None
+    try:
+        return cgroups.make(limits.cgroups, f"{os.getpid()}-{next(_NUMBERS)}", limits.most_memory_bytes)
+    except OSError as error:
+        words = f"no control group for FFmpeg could be made in {', '.join(limits.cgroups)}: {error.strerror}"
+        raise retryable("SANDBOX_FAILED", words) from error
+
+
+def _leave(cgroup: Cgroup | None) -> bool:
+    """All its processes have ended; whether one of them had too little memory."""
+    if cgroup is None:
+        return False
+    # What cannot be removed now is removed by the next worker that starts.
+    with contextlib.suppress(OSError):
+        starved = cgroup.had_too_little_memory()
+        cgroup.remove()
+        return starved
+    return False

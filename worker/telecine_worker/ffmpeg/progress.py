@@ -141,6 +141,8 @@ class Meter:
         self._block = Block()
         self._fraction: float | None = None
         self._samples: deque[tuple[float, float]] = deque()
+        self._spent: dict[Phase, float] = {}
+        self._entered = self._begun
 
     def plan(self, stages: Sequence[Stage]) -> None:
         """The stages to come, in order. Each is entered by :meth:`begin`."""
@@ -155,6 +157,7 @@ class Meter:
     def begin(self, stage: Stage) -> None:
         """The stage before is done; *stage* starts at 0."""
         self._done_weight += self._stage.weight
+        self._count_time()
         self._stage = stage
         self._block = Block()
         self._advance(0.0)
@@ -170,6 +173,17 @@ class Meter:
             speed=block.speed,
         )
         self._advance(self._stage_fraction())
+
+    @property
+    def phases(self) -> dict[Phase, timedelta]:
+        """Wall time in each phase that was entered, the present one included up to now."""
+        self._count_time()
+        return {phase: timedelta(seconds=spent) for phase, spent in self._spent.items()}
+
+    def _count_time(self) -> None:
+        now, phase = self._now(), self._stage.phase
+        self._spent[phase] = self._spent.get(phase, 0.0) + now - self._entered
+        self._entered = now
 
     def published(self) -> None:
         """Everything is visible: the fraction is 1, known before or not."""

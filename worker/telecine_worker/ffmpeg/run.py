@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from telecine_worker.failure import AttemptFailed, FailureKind
 from telecine_worker.ffmpeg import failure_kinds
+from telecine_worker.ffmpeg.command import Command
 from telecine_worker.ffmpeg.limits import DEFAULT_STALL_TIMEOUT, ended_when_stalled
-from telecine_worker.ffmpeg.process import Command, Exit, Usage, running
+from telecine_worker.ffmpeg.process import Exit, Usage, running
 from telecine_worker.ffmpeg.progress import Block, ProgressParser
 from telecine_worker.ffmpeg.stop_order import StopOrder, Stopped
 from telecine_worker.ffmpeg.toolchain import Toolchain
@@ -26,7 +27,9 @@ PROGRESS = ("-progress", "pipe:1", "-stats_period", REPORT_SECONDS, "-y")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What all processes of an attempt share. *names* maps the URLs of inputs to what logs and messages call them."""
+    """What all processes of an attempt share. *names* maps the URLs of inputs to what logs and messages call them. The kernel
+    ends a process with more CPU time than *cpu_limit*, also when nobody looks any more.
+    """
 
     toolchain: Toolchain
     marker: str
@@ -34,6 +37,7 @@ class Surroundings:
     stall_timeout: timedelta = DEFAULT_STALL_TIMEOUT
     names: Mapping[str, str] = field(default_factory=dict)
     pass_fds: Sequence[int] = ()
+    cpu_limit: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,8 @@ async def run_ffmpeg(
         pass_fds=around.pass_fds,
         names=around.names,
         on_line=on_line,
+        confinement=around.toolchain.confinement,
+        cpu_limit=around.cpu_limit,
     )
     async with (
         running(command, on_output=ProgressParser(take).feed, stop=around.stop) as child,

@@ -12,15 +12,20 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from telecine_worker.ffmpeg.command import environment
+from telecine_worker.ffmpeg.hardware import FAMILY_OF
 from telecine_worker.ffmpeg.options import LIBRARY_ENCODERS
-from telecine_worker.ffmpeg.process import environment
-from telecine_worker.ffmpeg.trial import broken_encoders
+from telecine_worker.ffmpeg.trial import broken_encoders, working_hardware
+from telecine_worker.sandbox.confinement import NONE, Confinement
 
 OLDEST = (5, 1)
 ANSWER_SECONDS = 30
+# Questions that are asked at a time.
+AT_ONCE = 3
 _VERSION = re.compile(r"^(ffmpeg|ffprobe) version (n?(\d+)\.(\d+)\S*|\S+)", re.MULTILINE)
 # A line of -encoders, -muxers or -filters: flags, name, and what it is. FFmpeg 5 has two flags of formats, 9 has three.
 _ENCODER = re.compile(r"^ [VAS][A-Z.]{5} (\S+)", re.MULTILINE)
@@ -45,7 +50,8 @@ class Toolchain:
     """A pair that was run and answered.
 
     *encoders*, *muxers*, *demuxers* (single names; FFmpeg lists some by several) and *filters* are what ffmpeg lists,
-    without the encoders of other people's libraries that failed to encode.
+    without the encoders of other people's libraries that failed to encode, and with no encoder of hardware but those that
+    did encode. *confinement* is how attempts run them.
     """
 
     ffmpeg: Path
@@ -56,6 +62,7 @@ class Toolchain:
     muxers: frozenset[str]
     demuxers: frozenset[str]
     filters: frozenset[str]
+    confinement: Confinement = NONE
 
 
 def find(*, ffmpeg: Path | None = None, ffprobe: Path | None = None, search_path: str | None = None) -> Toolchain:
@@ -143,17 +150,26 @@ def _checked(ffmpeg: Path, ffprobe: Path) -> Toolchain:
     version = _version(ffmpeg)
     if version.number is not None and version.number < OLDEST:
         raise ToolchainError(f"{ffmpeg} is version {version.text}, older than {OLDEST[0]}.{OLDEST[1]}")
-    encoders = frozenset(_ENCODER.findall(_answer(ffmpeg, "-encoders")))
-    return Toolchain(
-        ffmpeg=ffmpeg,
-        ffprobe=ffprobe,
-        ffmpeg_version=version,
-        ffprobe_version=_version(ffprobe),
-        encoders=encoders - broken_encoders(ffmpeg, encoders & LIBRARY_ENCODERS),
-        muxers=_formats(_answer(ffmpeg, "-muxers")),
-        demuxers=_formats(_answer(ffmpeg, "-demuxers")),
-        filters=frozenset(_FILTER.findall(_answer(ffmpeg, "-filters"))),
-    )
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        muxers, demuxers, filters = (
+            pool.submit(_answer, ffmpeg, f"-{what}") for what in ("muxers", "demuxers", "filters")
+        )
+        return Toolchain(
+            ffmpeg=ffmpeg,
+            ffprobe=ffprobe,
+            ffmpeg_version=version,
+            ffprobe_version=_version(ffprobe),
+            encoders=_working(ffmpeg, frozenset(_ENCODER.findall(_answer(ffmpeg, "-encoders")))),
+            muxers=_formats(muxers.result()),
+            demuxers=_formats(demuxers.result()),
+            filters=frozenset(_FILTER.findall(filters.result())),
+        )
+
+
+def _working(ffmpeg: Path, listed: frozenset[str]) -> frozenset[str]:
+    broken = broken_encoders(ffmpeg, listed & LIBRARY_ENCODERS)
+    of_hardware = listed & FAMILY_OF.keys()
+    return (listed - broken - of_hardware) | working_hardware(ffmpeg, of_hardware)
 
 
 def _formats(answer: str) -> frozenset[str]:

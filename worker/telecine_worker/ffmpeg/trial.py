@@ -1,25 +1,33 @@
 """Whether encoders that FFmpeg lists do encode: a library that cannot be loaded, or refuses the machine, is listed all the
-same.
+same, and so is every encoder of hardware that is not there.
 """
 
 from __future__ import annotations
 
 import enum
 import subprocess
+import time
 from collections.abc import Iterable, Set
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
 
+from telecine_worker.ffmpeg import hardware
+from telecine_worker.ffmpeg.command import environment
 from telecine_worker.ffmpeg.options import AUDIO_ENCODERS
-from telecine_worker.ffmpeg.process import environment
 
 log = structlog.get_logger(__name__)
 
 ALL_SECONDS = 20
 ONE_SECONDS = 5
+# Of hardware: of one encoder, of all of them, and how many are tried at a time. A device has only so many sessions.
+HARDWARE_SECONDS = 10
+ALL_HARDWARE_SECONDS = 30
+AT_ONCE = 2
 
-_SOURCES = ("-f", "lavfi", "-i", "color=gray:s=256x256:r=25", "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
+_PICTURE = ("-f", "lavfi", "-i", "color=gray:s=256x256:r=25")
+_SOURCES = (*_PICTURE, "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
 
 
 class _Answer(enum.Enum):
@@ -38,6 +46,29 @@ def broken_encoders(ffmpeg: Path, names: Set[str]) -> frozenset[str]:
     return frozenset(name for name in sorted(names) if _fails(ffmpeg, name))
 
 
+def working_hardware(ffmpeg: Path, names: Set[str]) -> frozenset[str]:
+    """Those of *names*, hardware.ENCODERS, that encode five frames in time. Blocks; a machine without devices costs nothing.
+
+    Unlike a library, hardware that is late is not offered: software is always there for those who only prefer it.
+    """
+    possible = [name for name in sorted(names) if hardware.FAMILY_OF[name].is_possible()]
+    ends = time.monotonic() + ALL_HARDWARE_SECONDS
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = pool.map(lambda name: _tried_hardware(ffmpeg, name, ends), possible)
+    return frozenset(name for name, answer in zip(possible, answers, strict=True) if answer is _Answer.WORKS)
+
+
+def _tried_hardware(ffmpeg: Path, name: str, ends: float) -> _Answer:
+    family, seconds = hardware.FAMILY_OF[name], min(HARDWARE_SECONDS, ends - time.monotonic())
+    argv = [*family.device, *_PICTURE, "-frames:v", "5", "-vf", family.upload, "-c:v", name, "-f", "null", "-"]
+    answer = _run(ffmpeg, argv, seconds) if seconds > 0 else _Answer.LATE
+    if answer is _Answer.WORKS:
+        log.info("hardware encoder works: it is offered", encoder=name)
+    else:
+        log.info("hardware encoder does not work: it is not offered", encoder=name, late=answer is _Answer.LATE)
+    return answer
+
+
 def _fails(ffmpeg: Path, name: str) -> bool:
     answer = _tried(ffmpeg, [name], ONE_SECONDS)
     if answer is _Answer.FAILS:
@@ -53,10 +84,13 @@ def _tried(ffmpeg: Path, names: Iterable[str], seconds: float) -> _Answer:
     for name in names:
         kind, source = ("a", 1) if name in AUDIO_ENCODERS else ("v", 0)
         outputs += ["-map", f"{source}:{kind}", f"-frames:{kind}", "1", f"-c:{kind}", name, "-f", "null", "-"]
-    argv = [str(ffmpeg), "-nostdin", "-v", "error", *_SOURCES, *outputs]
+    return _run(ffmpeg, [*_SOURCES, *outputs], seconds)
+
+
+def _run(ffmpeg: Path, argv: Iterable[str], seconds: float) -> _Answer:
     try:
         done = subprocess.run(
-            argv,
+            [str(ffmpeg), "-nostdin", "-v", "error", *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from telecine_worker.failure import AttemptFailed, FailureKind
 from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
+from telecine_worker.ffmpeg.mismatch import not_as_planned
 from telecine_worker.ffmpeg.picture_header import size_px
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Block
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY, Surroundings, run_ffmpeg
-from telecine_worker.ffmpeg.verify import not_as_planned
 
 _DECODERS = "mjpeg,png,webp"
 

@@ -95,17 +95,21 @@ MAX_PIXELS = 8192 * 8192
 PROBE_BYTES = 5_000_000
 ANALYZE_MICROSECONDS = 10_000_000
 
-_NAMES = {
-    "-protocol_whitelist": ",".join(PROTOCOLS),
-    "-format_whitelist": ",".join(FORMATS),
-    "-codec_whitelist": ",".join(DECODERS),
-    "-max_streams": str(MAX_STREAMS),
-    "-probesize": str(PROBE_BYTES),
-    "-analyzeduration": str(ANALYZE_MICROSECONDS),
-}
 
-BEFORE_PROBED_INPUT: tuple[str, ...] = tuple(token for pair in _NAMES.items() for token in pair)
-"""For ffprobe."""
+def _options(most_streams: int) -> tuple[str, ...]:
+    named = {
+        "-protocol_whitelist": ",".join(PROTOCOLS),
+        "-format_whitelist": ",".join(FORMATS),
+        "-codec_whitelist": ",".join(DECODERS),
+        "-max_streams": str(most_streams),
+        "-probesize": str(PROBE_BYTES),
+        "-analyzeduration": str(ANALYZE_MICROSECONDS),
+    }
+    return tuple(token for pair in named.items() for token in pair)
 
-BEFORE_INPUT: tuple[str, ...] = (*BEFORE_PROBED_INPUT, "-max_pixels", str(MAX_PIXELS))
+
+BEFORE_PROBED_INPUT: tuple[str, ...] = _options(MAX_STREAMS + 1)
+"""For ffprobe: with one more than allowed, for some builds leave out what is beyond without failing."""
+
+BEFORE_INPUT: tuple[str, ...] = (*_options(MAX_STREAMS), "-max_pixels", str(MAX_PIXELS))
 """For ffmpeg. The options hold for one input only: they are repeated before each -i."""

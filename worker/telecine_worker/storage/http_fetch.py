@@ -7,7 +7,6 @@ parts of two versions are never put together, and a body whose end cannot be tol
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,14 +15,14 @@ from pathlib import Path
 
 from telecine_worker.failure import AttemptFailed, permanent, retryable
 from telecine_worker.storage import http_status
-from telecine_worker.storage.fetch_errors import Broken, FetchStopped
+from telecine_worker.storage.fetch_errors import Broken
 from telecine_worker.storage.http_answer import Answer, Framing
 from telecine_worker.storage.http_body import body
 from telecine_worker.storage.http_exchange import Exchange, Network, asking
 from telecine_worker.storage.http_target import check_headers, parse_target
 from telecine_worker.storage.http_version import ContentRange, FileVersion
-from telecine_worker.storage.pace import Pace, Tries
-from telecine_worker.storage.resolving import LOOK_AGAIN_SECONDS
+from telecine_worker.storage.input_cache import Shelf
+from telecine_worker.storage.pace import Pace, Tries, rest
 from telecine_worker.storage.scratch import Scratch
 
 MOST_CHANGES = 1
@@ -40,8 +39,11 @@ class Request:
     max_bytes: int
 
 
-def fetch(network: Network, directory: Path, request: Request, stopped: Callable[[], bool]) -> int:
-    """Fetch it to a nameless file in *directory*; a descriptor to read it, which the caller closes.
+def fetch(
+    network: Network, directory: Path, request: Request, stopped: Callable[[], bool], *, shelf: Shelf | None = None
+) -> int:
+    """Fetch it to a nameless file in *directory*, where *shelf* has not got this version; a descriptor to read it, which the
+    caller closes.
 
     Blocks, for a thread; *stopped* is asked several times a second and ends it with FetchStopped. Raises AttemptFailed:
     INPUT_NOT_ALLOWED, INPUT_NOT_FOUND, INPUT_DENIED, INPUT_UNREADABLE, INPUT_OVER_LIMIT, INPUT_CHECKSUM_MISMATCH,
@@ -52,13 +54,22 @@ def fetch(network: Network, directory: Path, request: Request, stopped: Callable
             # Made first: should it fail, nothing was fetched in vain.
             reader = scratch.reader()
             failing.callback(os.close, reader)
-            _Fetch(network, request, scratch, stopped).run()
+            fetch = _Fetch(network, request, scratch, stopped, shelf)
+            fetch.run()
+            if fetch.kept is not None:
+                return fetch.kept
+            fetch.keep(reader)
             failing.pop_all()
         return reader
 
 
 class _Fetch:
-    def __init__(self, network: Network, request: Request, scratch: Scratch, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, network: Network, request: Request, scratch: Scratch, stopped: Callable[[], bool], shelf: Shelf | None
+    ) -> None:
+        self._shelf = shelf
+        self.kept: int | None = None
+        """A descriptor of this version, where it was there already."""
         self._network = network
         self._patience = network.patience
         self._request = request
@@ -83,7 +94,7 @@ class _Fetch:
                 if self._try():
                     return
             except Broken as broken:
-                self._wait(self._pause(broken))
+                rest(self._pause(broken), self._stopped)
 
     def _try(self) -> bool:
         """One request, and its whole body: whether the file is there now."""
@@ -102,11 +113,28 @@ class _Fetch:
                 self._check_sum(exchange)
                 return True
             self._check_head(exchange, begin)
+            if not self._scratch.size and self._is_kept():
+                return True
             pace = Pace(self._patience.window, self._patience.least_bytes_per_window)
             for piece in body(exchange.wire, exchange.answer, self._patience.idle):
                 self._take(piece)
                 pace.count(len(piece))
             return self._check_end(exchange, begin)
+
+    def keep(self, fd: int) -> None:
+        """For the next job that wants it."""
+        if self._shelf is not None:
+            self._shelf.keep(self._strong_tag(), self._scratch.size, fd)
+
+    def _is_kept(self) -> bool:
+        version = self._version
+        if self._shelf is not None and version is not None:
+            self.kept = self._shelf.find(self._strong_tag(), version.total)
+        return self.kept is not None
+
+    def _strong_tag(self) -> str | None:
+        version = self._version
+        return version.tag if version is not None and version.validator == version.tag else None
 
     def _begin(self) -> int:
         """Where to go on; 0 after forgetting what cannot be gone on with."""
@@ -213,13 +241,6 @@ class _Fetch:
                 text += ", and wants to be asked later than this worker waits"
             raise retryable("INPUT_UNAVAILABLE", text) from broken
         return pause
-
-    def _wait(self, pause: timedelta) -> None:
-        until = time.monotonic() + pause.total_seconds()
-        while (left := until - time.monotonic()) > 0:
-            if self._stopped():
-                raise FetchStopped
-            time.sleep(min(left, LOOK_AGAIN_SECONDS))
 
     def _check_end(self, exchange: Exchange, begin: int) -> bool:
         """The body is over: whether this is the file, or a part of it with more to ask for."""

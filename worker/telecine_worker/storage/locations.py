@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,11 @@ from telecine_worker.failure import AttemptFailed, permanent
 LONGEST_PATH_BYTES = 4096
 LONGEST_RELATIVE = 1024
 STAGING_FOLDER = ".telecine"
-"""Below an output: where attempts write what is not published yet."""
+"""Below an output: where attempts write what is not published yet. Nothing that a spec names lies in one: a job could else
+change what another one has verified.
+"""
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+"""Characters that a URI has not got; what takes it apart may drop them silently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,10 @@ class FileRoots:
             allowed = ", ".join(map(str, self._roots)) or "none are configured on this worker"
             raise permanent("PATH_NOT_ALLOWED", f"{what}: {path} is not below a file root ({allowed})")
         root = max(below, key=lambda candidate: len(candidate.parts))
-        return Location(root=root, parts=path.relative_to(root).parts)
+        parts = path.relative_to(root).parts
+        if STAGING_FOLDER in parts:
+            raise _refused(what, f"has a {STAGING_FOLDER} part: such folders are the workers' own")
+        return Location(root=root, parts=parts)
 
 
 def _normal(root: Path) -> Path:
@@ -64,6 +72,8 @@ def file_path(uri: str, what: str) -> Path:
 
     Names that are no UTF-8 are refused: they could be opened, but no message or result could name them.
     """
+    if CONTROL.search(uri):
+        raise _refused(what, "has a control character; write it percent-encoded where it is part of a name")
     try:
         split = urlsplit(uri)
     except ValueError:
@@ -92,7 +102,7 @@ def file_path(uri: str, what: str) -> Path:
 
 
 def check_relative(path: str) -> None:
-    """Raise AttemptFailed PATH_NOT_ALLOWED unless *path* stays below the output and off the folder of stagings."""
+    """Raise AttemptFailed PATH_NOT_ALLOWED unless *path* stays below the output and off the folders of stagings."""
     names = path.split("/")
     if len(path) > LONGEST_RELATIVE or "\0" in path or any(name in ("", ".", "..") for name in names):
         raise permanent(
@@ -100,8 +110,10 @@ def check_relative(path: str) -> None:
             f"output path {path[:80]!r} has an empty, '.' or '..' part or more than {LONGEST_RELATIVE} characters; "
             "a relative path such as folder/name.mp4 would be right",
         )
-    if names[0] == STAGING_FOLDER:
-        raise permanent("PATH_NOT_ALLOWED", f"output path {path!r} lies in {STAGING_FOLDER}, which is the worker's own")
+    if STAGING_FOLDER in names:
+        raise permanent(
+            "PATH_NOT_ALLOWED", f"output path {path!r} has a {STAGING_FOLDER} part: such folders are the workers' own"
+        )
 
 
 def file_uri(path: Path) -> str:

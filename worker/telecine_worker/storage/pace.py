@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
-from telecine_worker.storage.fetch_errors import Broken
+from telecine_worker.storage.fetch_errors import Broken, FetchStopped
 from telecine_worker.storage.patience import Patience
+from telecine_worker.storage.resolving import LOOK_AGAIN_SECONDS
+
+
+def rest(pause: timedelta, stopped: Callable[[], bool]) -> None:
+    """Wait. Raises FetchStopped soon after *stopped* says so."""
+    until = time.monotonic() + pause.total_seconds()
+    while (left := until - time.monotonic()) > 0:
+        if stopped():
+            raise FetchStopped
+        time.sleep(min(left, LOOK_AGAIN_SECONDS))
 
 
 class Tries:

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from telecine_worker.failure import AttemptFailed, permanent
@@ -49,6 +49,10 @@ class Publisher:
         self._inputs = inputs
         # What this attempt has put where nothing was, with device and inode.
         self._made: list[tuple[tuple[str, ...], tuple[int, int]]] = []
+        # Folders with new names that may not be on disk.
+        self._unsynced: set[tuple[str, ...]] = set()
+        # Where somebody else's file was: then there is only taking back.
+        self._taken: str | None = None
 
     def parts(self, path: str) -> tuple[str, ...]:
         """Where the artifact *path* goes, below the output."""
@@ -67,14 +71,14 @@ class Publisher:
             except OSError as error:
                 raise disk_errors.write_failure(error, path) from error
 
-    def check_inputs(self, paths: list[str]) -> None:
+    def check_inputs(self, paths: Sequence[str]) -> None:
         """Raise OUTPUT_EXISTS when an input of the job itself is at one of *paths*, whatever if_exists says."""
         for path in paths:
             name = self._input_at(self.parts(path))
             if name is not None:
                 raise permanent("OUTPUT_EXISTS", f"{path} would replace input {name} of the job; choose another path")
 
-    def check_free(self, paths: list[str]) -> None:
+    def check_free(self, paths: Sequence[str]) -> None:
         """With if_exists FAIL: raise OUTPUT_EXISTS when a file of somebody else is at one of *paths*, before anything
         changes.
         """
@@ -82,24 +86,40 @@ class Publisher:
             return
         for path in paths:
             if self._is_foreign(self.parts(path)):
-                raise _exists(path)
+                raise already_there(path)
 
     def publish(self, file_name: str, path: str) -> None:
-        """Make one file visible. Raises WindowOver, or AttemptFailed; with OUTPUT_EXISTS what was published is taken
-        back.
+        """Make one file visible; `sync` brings it to disk. Raises WindowOver, or AttemptFailed; with OUTPUT_EXISTS what was
+        published is taken back, and there is nothing else any more.
         """
         *folders, name = self.parts(path)
         try:
+            if self._taken is not None:
+                raise self._taken_back(self._taken)
             if not self._allowed():
                 raise WindowOver
             directory = make_directories(self._staging.output_fd, folders)
             try:
                 self._move(file_name, directory, name, path)
-                os.fsync(directory)
+                self._unsynced.add(tuple(folders))
             finally:
                 os.close(directory)
         except OSError as error:
             raise disk_errors.write_failure(error, path) from error
+
+    def sync(self) -> None:
+        """Bring to disk what was published since the last time. Raises AttemptFailed."""
+        while self._unsynced:
+            folders = next(iter(self._unsynced))
+            try:
+                directory = open_beneath(self._staging.output_fd, folders, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.fsync(directory)
+                finally:
+                    os.close(directory)
+            except OSError as error:
+                raise disk_errors.write_failure(error, "/".join(folders) or "the output") from error
+            self._unsynced.discard(folders)
 
     def _move(self, file_name: str, directory: int, name: str, path: str) -> None:
         if not self._allowed():
@@ -122,17 +142,21 @@ class Publisher:
     def _take_own_place(self, file_name: str, directory: int, name: str, path: str) -> None:
         """Something is there already. A crashed attempt of this same job does not count."""
         if self._is_foreign(self.parts(path)):
-            self._take_back()
-            raise _exists(path)
+            self._taken = path
+            raise self._taken_back(path)
         if not self._allowed():
             raise WindowOver
         os.rename(file_name, name, src_dir_fd=self._staging.folder_fd, dst_dir_fd=directory)
 
-    def _take_back(self) -> None:
-        """FAIL changes nothing: remove what this attempt has put where nothing was, and nobody has replaced since. Past the
-        window that is no longer for this attempt to decide: WindowOver.
+    def _taken_back(self, path: str) -> AttemptFailed:
+        """FAIL changes nothing: remove what this attempt has put where nothing was, and nobody has replaced since; the failure
+        to raise. Past the window, and where a newer attempt is at work, that is no longer for this attempt to decide:
+        WindowOver, or nothing.
         """
         while self._made:
+            if self._staging.has_newer():
+                self._made.clear()
+                break
             (*folders, name), inode = self._made[-1]
             with contextlib.suppress(FileNotFoundError):
                 directory = open_beneath(self._staging.output_fd, folders, os.O_RDONLY | os.O_DIRECTORY)
@@ -141,6 +165,7 @@ class Publisher:
                 finally:
                     os.close(directory)
             self._made.pop()
+        return already_there(path)
 
     def _remove(self, name: str, directory: int, inode: tuple[int, int]) -> None:
         is_ours = _inode(name, directory) == inode
@@ -217,5 +242,5 @@ def _owner(fd: int) -> str:
         return ""
 
 
-def _exists(path: str) -> AttemptFailed:
+def already_there(path: str) -> AttemptFailed:
     return permanent("OUTPUT_EXISTS", f"{path} exists already and if_exists is FAIL; remove it or choose another path")

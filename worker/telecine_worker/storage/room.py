@@ -17,6 +17,17 @@ _LOCK = threading.Lock()
 _ROOMS: set[Room] = set()
 
 
+def outstanding(directory: Path) -> int:
+    """Bytes that fetches are still to write in *directory*."""
+    with _LOCK:
+        return sum(room.expected for room in _ROOMS if room.directory == directory)
+
+
+def reserve_of(size: int) -> int:
+    """What stays free of a disk of *size* bytes."""
+    return min(RESERVE_BYTES, int(size * RESERVE_SHARE))
+
+
 class Room:
     """What one file in *directory* may still take; for the one thread that writes it. *what* names the input.
 
@@ -71,4 +82,4 @@ class Room:
         except OSError as error:
             raise disk_errors.scratch_failure(error, self._what) from error
         size = found.f_blocks * found.f_frsize
-        return size, found.f_bavail * found.f_frsize, min(RESERVE_BYTES, int(size * RESERVE_SHARE))
+        return size, found.f_bavail * found.f_frsize, reserve_of(size)

@@ -38,6 +38,11 @@ class Staging:
         return owner_of(self.name)
 
     @property
+    def token(self) -> int:
+        """Of the attempt."""
+        return token_of(self.name)
+
+    @property
     def cwd(self) -> str:
         """The folder as a working directory for child processes, whatever happens to its path."""
         return f"/proc/{os.getpid()}/fd/{self.folder_fd}"
@@ -48,6 +53,28 @@ class Staging:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(file_name, flags, 0o666, dir_fd=self.folder_fd), "wb") as file:
                 file.write(content)
+        except OSError as error:
+            raise disk_errors.write_failure(error, file_name) from error
+
+    def names(self) -> list[str]:
+        """Everything in the folder. Raises AttemptFailed."""
+        try:
+            with os.scandir(self.folder_fd) as entries:
+                return [entry.name for entry in entries]
+        except OSError as error:
+            raise disk_errors.write_failure(error, "the staging folder") from error
+
+    def rename(self, file_name: str, other: str) -> None:
+        """Give a staged file another name. Raises AttemptFailed."""
+        try:
+            os.rename(file_name, other, src_dir_fd=self.folder_fd, dst_dir_fd=self.folder_fd)
+        except OSError as error:
+            raise disk_errors.write_failure(error, file_name) from error
+
+    def remove(self, file_name: str) -> None:
+        """Remove a staged file. Raises AttemptFailed."""
+        try:
+            os.unlink(file_name, dir_fd=self.folder_fd)
         except OSError as error:
             raise disk_errors.write_failure(error, file_name) from error
 
@@ -89,6 +116,14 @@ class Staging:
                 _remove_older(folder, self.name)
         except OSError as error:
             raise disk_errors.write_failure(error, "the staging of an older attempt") from error
+
+    def has_newer(self) -> bool:
+        """Whether an attempt of the same job with a greater token has a staging here. Raises OSError."""
+        try:
+            with self._stagings() as folder, os.scandir(folder) as others:
+                return any(owner_of(each.name) == self.owner and token_of(each.name) > self.token for each in others)
+        except FileNotFoundError:
+            return False
 
     def discard(self) -> None:
         """Remove the attempt's folder, those of older attempts, and the folder of stagings when it is empty.

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from telecine.v1 import media_pb2
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.media_info import AudioStream
+from telecine_worker.tasks.filter_text import filter_text
+from telecine_worker.tasks.loudness import applying
+from telecine_worker.tasks.plan import Argument
 
 DEFAULT_BPS_PER_CHANNEL = 64_000
 DEFAULT_RATE_HZ = 48_000
@@ -73,15 +76,25 @@ class AudioTarget:
     bitrate_bps: int
     sixteen_bits: bool = False
 
+    @property
+    def mixing(self) -> str:
+        """The filter that makes the channels."""
+        return filter_text("aformat", channel_layouts=LAYOUTS[self.channels])
+
     def options(self) -> list[str]:
         """FFmpeg's arguments for the output."""
+        return [*self._encoding(), *(["-af", self.mixing] if self.channels > 2 else [])]
+
+    def normalized_options(self, loudness: media_pb2.Loudness) -> list[Argument]:
+        """The same, with the second pass of *loudness*."""
+        return [*self._encoding(), "-af", applying(loudness, [self.mixing])]
+
+    def _encoding(self) -> list[str]:
         options = ["-c:a", self.codec.encoder, "-ar", str(self.rate_hz), "-ac", str(self.channels)]
         if self.bitrate_bps:
             options += ["-b:a", str(self.bitrate_bps)]
-        if self.channels > 2:
-            options += ["-af", f"aformat=channel_layouts={LAYOUTS[self.channels]}"]
-            if self.codec.codec == "opus":
-                options += ["-mapping_family", "1"]
+        if self.channels > 2 and self.codec.codec == "opus":
+            options += ["-mapping_family", "1"]
         if self.sixteen_bits:
             options += ["-sample_fmt", "s16"]
         return options

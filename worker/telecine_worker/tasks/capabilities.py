@@ -1,8 +1,9 @@
 """What a worker offers, as labels, from what its FFmpeg has.
 
 Whatever every job of a kind needs is folded into one label, task/<kind>: FFmpeg's own encoders, muxers, demuxers and
-filters, which every full build has. Beside it stand the encoders of other people's libraries, encoder/<name>, which a
-build may lack, and ffmpeg/<major>. The scheduler derives the same labels from a spec (its rpc/requirements.py).
+filters, which every full build has. Beside it stand the encoders of other people's libraries, encoder/<name>, and the filters
+that need one, filter/<name>, which a build may lack; hardware/<codec> where an encoder of graphics hardware works; and
+ffmpeg/<major>. The scheduler derives the same labels from a spec (its rpc/requirements.py).
 """
 
 from __future__ import annotations
@@ -10,10 +11,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from telecine_worker.ffmpeg import filters, options, whitelists
+from telecine_worker.ffmpeg import filters, hardware, options, whitelists
 from telecine_worker.ffmpeg.toolchain import Toolchain
-from telecine_worker.tasks import audio_encoding, kinds, picture, picture_files, probing, raw, thumbnails
+from telecine_worker.tasks import (
+    audio,
+    audio_encoding,
+    concat_graph,
+    kinds,
+    package_rules,
+    packaging,
+    picture,
+    picture_files,
+    preview,
+    probing,
+    quality,
+    raw,
+    sprites,
+    thumbnails,
+    transcode,
+)
 from telecine_worker.tasks.containers import CONTAINERS
+
+# Filters of other people's libraries that some tasks need: tone mapping, quality, burnt-in subtitles.
+LIBRARY_FILTERS = frozenset({"zscale", "libvmaf", "subtitles"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +56,42 @@ class Needs:
 
 
 _NEEDS: Mapping[str, Needs] = {
+    "audio": Needs(
+        encoders=frozenset({"png", *(codec.encoder for codec in audio_encoding.CODECS.values())}),
+        muxers=frozenset({"image2", "null", *(container.muxer for container in CONTAINERS.values())}),
+        filters=audio.FILTERS | audio_encoding.FILTERS,
+    ),
+    "concat": Needs(
+        encoders=frozenset({"pcm_s24le", *(codec.encoder for codec in audio_encoding.CODECS.values())}),
+        muxers=frozenset({"null", "mp4", *(container.muxer for container in CONTAINERS.values())}),
+        filters=concat_graph.FILTERS | audio_encoding.FILTERS,
+        demuxers=whitelists.EVERYWHERE | {"concat"},
+    ),
     "ffmpeg": Needs(
         encoders=frozenset({*options.VIDEO_ENCODERS, *options.AUDIO_ENCODERS, *options.SUBTITLE_ENCODERS}),
         muxers=frozenset(each.muxer[-1] for each in raw.FILE_TYPES.values()),
         filters=frozenset(filters.FILTERS),
     ),
+    "packaging": Needs(
+        encoders=frozenset(audio_encoding.CODECS[codec].encoder for codec in package_rules.SOUND_CODECS),
+        muxers=frozenset({"dash", "null"}),
+        filters=packaging.FILTERS,
+        demuxers=whitelists.EVERYWHERE | {"hls"},
+    ),
+    "preview": Needs(
+        encoders=frozenset({"ffv1", "gif"}),
+        muxers=frozenset({"null", "nut", "gif", "webp", "mp4"}),
+        filters=preview.FILTERS | picture.FILTERS,
+        demuxers=whitelists.EVERYWHERE | {"concat"},
+    ),
     "probe": Needs(muxers=frozenset({"null"}), filters=probing.FILTERS),
+    "quality": Needs(muxers=frozenset({"null"}), filters=quality.FILTERS),
+    "sprites": Needs(
+        encoders=frozenset(each.encoder for each in picture_files.PICTURE_FILES.values()),
+        muxers=frozenset({"image2", "null"}),
+        filters=sprites.FILTERS | picture.FILTERS,
+        demuxers=whitelists.EVERYWHERE | {"image2"},
+    ),
     "thumbnails": Needs(
         encoders=frozenset(each.encoder for each in picture_files.PICTURE_FILES.values()),
         muxers=frozenset({"image2", "null"}),
@@ -51,7 +101,7 @@ _NEEDS: Mapping[str, Needs] = {
     "transcode": Needs(
         encoders=frozenset(codec.encoder for codec in audio_encoding.CODECS.values()),
         muxers=frozenset({"null", *(container.muxer for container in CONTAINERS.values())}),
-        filters=picture.FILTERS | audio_encoding.FILTERS,
+        filters=transcode.FILTERS,
     ),
 }
 
@@ -60,6 +110,8 @@ def capabilities(toolchain: Toolchain) -> tuple[str, ...]:
     """Labels for the scheduler, sorted."""
     labels = {f"task/{kind}" for kind in kinds_of(toolchain)}
     labels |= {f"encoder/{name}" for name in options.LIBRARY_ENCODERS & toolchain.encoders}
+    labels |= {f"filter/{name}" for name in LIBRARY_FILTERS & toolchain.filters}
+    labels |= {f"hardware/{codec}" for codec, names in hardware.ENCODERS.items() if toolchain.encoders & {*names}}
     if toolchain.ffmpeg_version.number is not None:
         labels.add(f"ffmpeg/{toolchain.ffmpeg_version.number[0]}")
     return tuple(sorted(labels))

@@ -132,3 +132,15 @@ def check_codec(container: Container, codec: str, *, video: bool) -> None:
         "CODEC_NOT_IN_CONTAINER",
         f"{field}: .{container.extension} cannot hold {codec}: {right} would be right{elsewhere}",
     )
+
+
+def media_type_of(container: Container, *, has_video: bool) -> str:
+    """Of a file; one that has no video in a container for video is of sound."""
+    if has_video or not container.media_type.startswith("video/"):
+        return container.media_type
+    return "audio/" + container.media_type.removeprefix("video/")
+
+
+def tag_options(container: Container, codec: str) -> list[str]:
+    """Players of Apple take H.265 only under this tag."""
+    return ["-tag:v", "hvc1"] if codec == "hevc" and container.muxer in ("mp4", "mov") else []

@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from typing import Any, Protocol
 
 from telecine.v1 import media_pb2
 from telecine_worker.failure import AttemptFailed, permanent
 from telecine_worker.ffmpeg.media_info import MediaInfo
-from telecine_worker.tasks import probing, raw, thumbnails, transcode
+from telecine_worker.tasks import (
+    audio,
+    concat,
+    packaging,
+    preview,
+    probing,
+    quality,
+    raw,
+    sprites,
+    thumbnails,
+    transcode,
+)
 from telecine_worker.tasks.plan import Plan
 
-SUPPORTED = ("ffmpeg", "probe", "thumbnails", "transcode")
+
+class Planner(Protocol):
+    """What the module of a kind has. *task* is the message of that kind."""
+
+    def input_names(self, task: Any, /) -> frozenset[str]:
+        """The inputs that *task* uses. Raises AttemptFailed."""
+
+    def plan(self, task: Any, inputs: Mapping[str, MediaInfo], encoders: Set[str], /) -> Plan:
+        """What to run for *task* on these inputs with these encoders. Raises AttemptFailed."""
+
+
+PLANNERS: Mapping[str, Planner] = {
+    "audio": audio,
+    "concat": concat,
+    "ffmpeg": raw,
+    "packaging": packaging,
+    "preview": preview,
+    "probe": probing,
+    "quality": quality,
+    "sprites": sprites,
+    "thumbnails": thumbnails,
+    "transcode": transcode,
+}
+SUPPORTED = tuple(sorted(PLANNERS))
+FILELESS = frozenset({"probe", "quality"})
+"""Those that write no file."""
 
 
 def kind_of(task: media_pb2.Task) -> str | None:
     """The word of the contract; None for a kind that this worker does not know."""
     kind = task.WhichOneof("kind")
-    return kind if kind in SUPPORTED else None
+    return kind if kind in PLANNERS else None
 
 
 def check_inputs(spec: media_pb2.JobSpec) -> None:
@@ -30,7 +67,7 @@ def check_inputs(spec: media_pb2.JobSpec) -> None:
 
 def check_output(spec: media_pb2.JobSpec) -> None:
     """A task that writes files has somewhere to write them to, and another one has nowhere. Raises AttemptFailed."""
-    writes = kind_of(spec.task) != "probe"
+    writes = kind_of(spec.task) not in FILELESS
     if writes and not spec.HasField("output"):
         raise permanent("OUTPUT_MISSING", "the task writes files, but the spec has no output")
     if not writes and spec.HasField("output"):
@@ -39,32 +76,22 @@ def check_output(spec: media_pb2.JobSpec) -> None:
 
 def input_names(task: media_pb2.Task) -> frozenset[str]:
     """The inputs that *task* uses. Raises AttemptFailed."""
-    match kind_of(task):
-        case "ffmpeg":
-            return raw.input_names(task.ffmpeg)
-        case "probe":
-            return probing.input_names(task.probe)
-        case "thumbnails":
-            return thumbnails.input_names(task.thumbnails)
-        case "transcode":
-            return transcode.input_names(task.transcode)
-        case _:
-            raise _unsupported(task)
+    planner, message = _planner(task)
+    return planner.input_names(message)
 
 
 def plan(task: media_pb2.Task, inputs: Mapping[str, MediaInfo], encoders: Set[str]) -> Plan:
     """What to run for *task* on these inputs with these encoders. Raises AttemptFailed."""
-    match kind_of(task):
-        case "ffmpeg":
-            return raw.plan(task.ffmpeg, inputs, encoders)
-        case "probe":
-            return probing.plan(task.probe, inputs, encoders)
-        case "thumbnails":
-            return thumbnails.plan(task.thumbnails, inputs, encoders)
-        case "transcode":
-            return transcode.plan(task.transcode, inputs, encoders)
-        case _:
-            raise _unsupported(task)
+    planner, message = _planner(task)
+    return planner.plan(message, inputs, encoders)
+
+
+def _planner(task: media_pb2.Task) -> tuple[Planner, Any]:
+    """For *task*, and the message it reads. Raises AttemptFailed UNSUPPORTED_TASK."""
+    kind = kind_of(task)
+    if kind is None:
+        raise _unsupported(task)
+    return PLANNERS[kind], getattr(task, kind)
 
 
 def _unsupported(task: media_pb2.Task) -> AttemptFailed:

@@ -47,12 +47,13 @@ class Selection:
 
 def selection_of(task: media_pb2.ThumbnailsTask, info: MediaInfo) -> Selection:
     """What *task* chooses from its input, which has video. Raises AttemptFailed OPTION_INVALID, TRIM_OUT_OF_RANGE."""
-    span = _span(info)
+    span = span_of(info)
     match task.WhichOneof("selection"):
         case "count":
             return Selection(evenly=_spread(task.count, span, "count"))
         case "interval":
-            return Selection(evenly=_every(_seconds(task.interval.ToTimedelta()), span.end, is_still=info.is_still))
+            interval = exact_seconds(task.interval.ToTimedelta())
+            return Selection(evenly=_every(interval, span.end, is_still=info.is_still))
         case "offsets":
             return Selection(offsets=_offsets(task, span.end))
         case "best" if span.end is None and task.best == 1:
@@ -65,32 +66,33 @@ def selection_of(task: media_pb2.ThumbnailsTask, info: MediaInfo) -> Selection:
 
 def begin_of(info: MediaInfo) -> Fraction:
     """When the first picture of the video is shown: a sound may come before it."""
-    return max(Fraction(0), _seconds(info.video[0].start - info.start))
+    return max(Fraction(0), exact_seconds(info.video[0].start - info.start))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
+class Span:
     """From the first picture to where the last one ends, which is None while unknown, as for stills."""
 
     begin: Fraction
     end: Fraction | None
 
 
-def _span(info: MediaInfo) -> _Span:
+def span_of(info: MediaInfo) -> Span:
     """Of the video: it may begin after the sound, and end before it."""
     video = info.video[0]
     begin = begin_of(info)
-    ends = [begin + _seconds(video.duration)] if video.duration is not None else []
-    ends += [_seconds(info.duration)] if info.duration is not None else []
+    ends = [begin + exact_seconds(video.duration)] if video.duration is not None else []
+    ends += [exact_seconds(info.duration)] if info.duration is not None else []
     end = min(ends, default=None)
-    return _Span(begin=begin if end is None or begin < end else Fraction(0), end=end)
+    return Span(begin=begin if end is None or begin < end else Fraction(0), end=end)
 
 
-def _seconds(time: timedelta) -> Fraction:
+def exact_seconds(time: timedelta) -> Fraction:
+    """To the microsecond."""
     return Fraction(time // timedelta(microseconds=1), 1_000_000)
 
 
-def _spread(count: int, span: _Span, field: str) -> Evenly:
+def _spread(count: int, span: Span, field: str) -> Evenly:
     """The middle of each of *count* equal parts; the start, where only one is wanted of a length that is unknown."""
     if count < 1:
         raise permanent("OPTION_INVALID", f"{field} is {count}; at least 1 would be right")
@@ -122,7 +124,7 @@ def _every(interval: Fraction, duration: Fraction | None, *, is_still: bool) -> 
 
 
 def _offsets(task: media_pb2.ThumbnailsTask, duration: Fraction | None) -> tuple[Fraction, ...]:
-    times = tuple(_seconds(each.ToTimedelta()) for each in task.offsets.offsets)
+    times = tuple(exact_seconds(each.ToTimedelta()) for each in task.offsets.offsets)
     if not 1 <= len(times) <= MOST_PICTURES:
         raise permanent("OPTION_INVALID", f"offsets has {len(times)} times; 1 to {MOST_PICTURES} would be right")
     for number, time in enumerate(times):

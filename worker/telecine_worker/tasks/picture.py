@@ -6,8 +6,9 @@ from fractions import Fraction
 
 from telecine.v1 import media_pb2
 from telecine_worker.ffmpeg.media_info import VideoStream
+from telecine_worker.tasks import colors
+from telecine_worker.tasks.filter_text import chain, filter_text
 
-DEFAULT_PIXEL_FORMAT = "yuv420p"
 FILTERS = frozenset({"scale", "setsar", "format", "fps", "transpose", "hflip", "vflip"})
 """Of which FFmpeg uses the last three by itself, to turn what is stored lying."""
 
@@ -37,15 +38,26 @@ def even(length: Fraction | int) -> int:
     return 2 * max(1, below + (half - below > Fraction(1, 2)))
 
 
-def filters(video: media_pb2.Video, source: VideoStream) -> str:
-    """FFmpeg rotates before these. Scaling is always there: it keeps the size when a source changes its own midway.
-
-    Full-range sources become limited-range, as FFmpeg 5 did by itself. A constant rate is made here, not by -fps_mode
-    cfr, which repeats frames at the start and end, and differs by version.
+def rate(video: media_pb2.Video) -> list[str]:
+    """A constant rate, where one is asked for. It is made here, not by -fps_mode cfr, which repeats frames at the start and
+    end, and differs by version.
     """
-    wide, high = size(video, source)
-    pixel_format = video.pixel_format or DEFAULT_PIXEL_FORMAT
-    chain = f"scale={wide}:{high}:flags=bicubic:out_range=tv,setsar=1,format={pixel_format}"
     if not video.HasField("frame_rate"):
-        return chain
-    return f"fps={video.frame_rate.numerator}/{video.frame_rate.denominator},{chain}"
+        return []
+    return [filter_text("fps", Fraction(video.frame_rate.numerator, video.frame_rate.denominator))]
+
+
+def scaled(wide: int, high: int) -> list[str]:
+    """To square pixels. Scaling is always there: it keeps the size when a source changes its own midway. Full-range sources
+    become limited-range, as FFmpeg 5 did by itself.
+    """
+    return [filter_text("scale", wide, high, flags="bicubic", out_range="tv"), filter_text("setsar", 1)]
+
+
+def filters(video: media_pb2.Video, source: VideoStream) -> str:
+    """The whole chain of a source to which nothing else is done. FFmpeg rotates before it.
+
+    Raises AttemptFailed OPTION_INVALID.
+    """
+    last = filter_text("format", colors.pixel_format(video, source))
+    return chain([*rate(video), *scaled(*size(video, source)), last])

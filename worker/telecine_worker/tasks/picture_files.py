@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from telecine_worker.failure import permanent
@@ -25,6 +26,8 @@ class PictureFile:
         colours = f":out_color_matrix={self.matrix}" if self.matrix else ""
         return f"scale={wide}:{high}:flags=bicubic{colours},setsar=1,format={self.pixel_format}"
 
+
+_NUMBER = re.compile(r"%(?:0[1-9])?d")
 
 _JPEG = PictureFile(
     codec="mjpeg",
@@ -72,3 +75,18 @@ def picture_file_of(path: str) -> PictureFile:
             f"path {path!r} has no known extension; one of {', '.join(PICTURE_FILES)} would be right",
         )
     return known
+
+
+def check_pattern(path: str) -> None:
+    """Raise AttemptFailed OPTION_INVALID where *path* is no pattern of numbered files."""
+    folders, _, name = path.rpartition("/")
+    if "%" in folders or name.count("%") != 1 or not _NUMBER.search(name):
+        raise permanent(
+            "OPTION_INVALID",
+            f"path {path!r} needs one %d, or %03d and the like, in the name of the file, and no other %",
+        )
+
+
+def numbered(pattern: str, number: int) -> str:
+    """The path of one file, by a pattern that was checked."""
+    return _NUMBER.sub(lambda match: match[0] % number, pattern)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.expected import Expected
+from telecine_worker.ffmpeg.expected_package import ExpectedPackage
 from telecine_worker.ffmpeg.findings import Wanted
 from telecine_worker.ffmpeg.progress import Phase
 
@@ -34,21 +36,26 @@ class OutputPlace:
 @dataclass(frozen=True, slots=True)
 class MeasuredPlace:
     """Stands in arguments for *text* with what earlier steps measured: %(loudness.integrated_lufs).2f and the like, by the
-    names of Findings.measurements, a percent sign said twice. Where one of them was not measured, *otherwise* stands there.
+    names of Findings.values, a percent sign said twice. Where one of them was not measured, or is not *within* the bounds that
+    are said for it, *otherwise* stands there.
     """
 
     text: str
-    otherwise: str
+    otherwise: str | MeasuredPlace
+    within: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{{measured:{self.text}}}"
 
     def filled(self, measurements: Mapping[str, float]) -> str:
         """The argument itself."""
-        try:
-            return self.text % measurements
-        except KeyError:
-            return self.otherwise
+        bounds = self.within.items()
+        if all(name in measurements and least <= measurements[name] <= most for name, (least, most) in bounds):
+            try:
+                return self.text % measurements
+            except KeyError:
+                pass
+        return self.otherwise if isinstance(self.otherwise, str) else self.otherwise.filled(measurements)
 
 
 Argument = str | InputPlace | OutputPlace | MeasuredPlace
@@ -69,9 +76,10 @@ class Step:
     """One run of FFmpeg. *argv* follows the program's name and the options of every run (see ffmpeg/run.py).
 
     *weight* is its share of the work, relative to the other steps. *duration* and *frame_count* are what progress
-    counts to; None is unknown. With *measures_damage* a run that ends because the input is damaged has done its work; with
-    *needs_whole_input* one that came to an early end of the input has not. *otherwise* is run after a step that wrote nothing,
-    or less than *least_frames*.
+    counts to; None is unknown. With *measures_damage* a run that ends because the input is damaged has done its work. Where its
+    output lasts less than *least_duration*, or has less than *least_pictures* though gaps are filled, the input ends before its
+    own length; where it reaches *most_duration* or *most_pictures*, where it is cut, the input goes on after it. *otherwise* is
+    run after a step that wrote nothing, or less than *least_frames*, and where *hardware*, the encoder that is tried, failed.
     """
 
     argv: tuple[Argument, ...]
@@ -80,8 +88,12 @@ class Step:
     duration: timedelta | None = None
     frame_count: int | None = None
     measures_damage: bool = False
-    needs_whole_input: bool = False
+    least_duration: timedelta | None = None
+    least_pictures: int = 0
+    most_duration: timedelta | None = None
+    most_pictures: int = 0
     least_frames: int = 0
+    hardware: str = ""
     otherwise: Step | None = None
 
     def filled(self, inputs: Mapping[str, str], measurements: Mapping[str, float]) -> list[str]:
@@ -95,15 +107,27 @@ class Step:
 class Plan:
     """Steps in order, and the artifacts in the order in which they are published.
 
-    *wanted* is what to read from the log of the steps. *sequence* is set when the artifacts are stills: the pattern of
-    their staged names, %d counting from 1. *scripts* are files that we write ourselves, for FFmpeg or as artifacts.
+    *filters* are those that a build of FFmpeg may be without, with what of the task needs each. *wanted* is what to read from
+    the log of the steps. *sequence* is set when the artifacts are stills: the pattern of their staged names, %d counting from
+    1. *scripts* are files that we write ourselves, for FFmpeg or as artifacts. *package* is set when a package is made, whose
+    segments nobody can name before; *artifacts* are then its playlists and its manifest.
     """
 
     steps: tuple[Step, ...]
     artifacts: tuple[Expected, ...] = ()
+    filters: Mapping[str, str] = field(default_factory=dict)
     wanted: Wanted | None = None
     sequence: str = ""
     scripts: tuple[Script, ...] = ()
+    package: ExpectedPackage | None = None
+
+    def check_filters(self, filters: Set[str]) -> None:
+        """Raise AttemptFailed UNSUPPORTED_OPTION where an FFmpeg that has *filters* lacks one."""
+        for name, option in self.filters.items():
+            if name not in filters:
+                raise permanent(
+                    "UNSUPPORTED_OPTION", f"{option}: FFmpeg on this worker has no filter {name}, which it needs"
+                )
 
 
 def filled(argument: Argument, inputs: Mapping[str, str], measurements: Mapping[str, float]) -> str:

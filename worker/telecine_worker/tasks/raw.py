@@ -125,8 +125,14 @@ def _output_options(output: OutputArguments, file_type: FileType) -> list[str]:
 
 def _wants_subtitles(output: OutputArguments, file_type: FileType) -> bool:
     names_them = output.has("-scodec") or any(option.startswith(("-c:s", "-codec:s")) for option, _ in output.options)
-    maps_them = any(option == "-map" and ":s" in (value or "") for option, value in output.options)
-    return names_them or maps_them or not file_type.decodable
+    maps_them = any(option == "-map" and _may_be_subtitles(value or "") for option, value in output.options)
+    return names_them or (maps_them and file_type.muxer[-1] != "image2") or not file_type.decodable
+
+
+def _may_be_subtitles(mapped: str) -> bool:
+    """0 and 0:2 may be streams of any kind; 0:v and 0:a:1 say theirs."""
+    _, _, stream = mapped.partition(":")
+    return not stream or stream[0] == "s" or stream[0].isdigit()
 
 
 def _expected(path: str, file_name: str, file_type: FileType) -> Expected:

@@ -9,8 +9,6 @@ from the start.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
@@ -22,16 +20,15 @@ from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
+from telecine_worker.tasks import shown
+from telecine_worker.tasks.inputs_per_run import inputs_per_run
 from telecine_worker.tasks.moments import CANDIDATES, Evenly, begin_of, selection_of
-from telecine_worker.tasks.picture_files import PictureFile, picture_file_of
+from telecine_worker.tasks.picture_files import PictureFile, check_pattern, numbered, picture_file_of
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
 
 # From this distance on seeking is cheaper than decoding what lies between. Measured on four minutes of 720p with a key frame
 # every 5 s: 10 s apart, seeking took 1.0 s of CPU and one pass 7.4; 5 s apart 6.7 and 7.6; 2.5 s apart 11.7 and 7.9.
 SEEK_FROM_SECONDS = 10
-# Inputs of one process when seeking: each has a decoder with its own memory, about 12 bytes a pixel. Four of 3840x2160.
-PICKS_PER_RUN = 8
-PIXELS_PER_RUN = 4 * 3840 * 2160
 # Containers with an index of key frames. It has the times of decoding, which are up to this much before those of showing.
 INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 INDEXED_LEAD_SECONDS = 1
@@ -42,28 +39,14 @@ BEGINS_CLEANLY = frozenset({"h264", "hevc"})
 # Candidates further apart than this are taken from key frames alone, where there are enough.
 KEY_FRAMES_FROM_SECONDS = 5
 
-# In these, read from the start and without the sound, FFmpeg counts time from the first picture.
-REBASED = frozenset({"mpegts", "mpeg"})
-
 _ABORT_WHEN_ANY_EMPTY = ("-abort_on", "empty_output_stream")
-# Times in microseconds: in the time base of some containers, which is the frame, a moment would be rounded to a whole one.
-_CLOCK = "settb=AVTB"
-# A stated duration may be a little longer than the pictures are shown: the last one is shown on so long. Where only the
-# container has a duration, as in Matroska, the sound may go on for long without pictures.
-_HOLD = "tpad=stop_mode=clone:stop_duration=1"
-_HOLD_ON = "tpad=stop_mode=clone:stop=-1"
-# Frames get the number of the moment at or after them; at each moment the last one with its number or a lower one goes
-# on. So it is the one shown, where "near" would take the next one too early.
-_SHOWN_AT = "fps=fps={rate}:round=up:start_time=0"
 # The moment is 0 there. Any rate would do: with a high one the picture is repeated, perhaps millions of times, until the next
 # one of the film is due, and with a low one FFmpeg 9, which stops at the second picture, waits for long where it is held on.
-_FIRST = _SHOWN_AT.format(rate="1/60")
+_FIRST = shown.first_shown("1/60")
 # Where a seek landed after the moment, every picture is put after all time, and the first one ends it: nothing comes out.
 _NEVER_SECONDS = 1_000_000
 _NOT_LATE = f"trim=end={_NEVER_SECONDS // 2}"
-FILTERS = frozenset({"settb", "trim", "tpad", "setpts", "fps", "thumbnail", "scale", "setsar", "format"})
-
-_NUMBER = re.compile(r"%(?:0[1-9])?d")
+FILTERS = shown.FILTERS | {"trim", "thumbnail", "scale", "setsar", "format"}
 
 
 def input_names(task: media_pb2.ThumbnailsTask) -> frozenset[str]:
@@ -83,16 +66,15 @@ class _Thumbnails:
         self._task = task
         self._info = info
         self._file = picture_file_of(task.path)
-        _check_pattern(task.path)
+        check_pattern(task.path)
         if self._file.encoder not in encoders:
             raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {self._file.encoder}")
         self._video = _first_video(task, info)
         self._size = size(task.width_px, self._video)
         _check_size(self._size, self._file)
         self._begin = begin_of(info)
-        self._rebased = self._begin if info.format in REBASED else Fraction(0)
-        self._holds_on = self._video.duration is None
-        self._hold = _HOLD_ON if self._holds_on else _HOLD
+        self._rebased = shown.rebased(info)
+        self._hold = shown.hold(info)
         self._pattern = f"out-%d.{task.path.rpartition('.')[2].lower()}"
         self._selection = selection_of(task, info)
 
@@ -126,7 +108,7 @@ class _Thumbnails:
         if evenly.spacing <= KEY_FRAMES_FROM_SECONDS:
             return whole
         # Shown on for a second only: that too few come out is how it is known that there are too few key frames.
-        filters = self._evenly(evenly, _HOLD, (f"thumbnail=n={CANDIDATES}",))
+        filters = self._evenly(evenly, shown.HOLD, (f"thumbnail=n={CANDIDATES}",))
         quick = self._numbered(filters, evenly, "-skip_frame", "nokey")
         return replace(quick, least_frames=self._selection.count, otherwise=whole)
 
@@ -135,17 +117,14 @@ class _Thumbnails:
         return self._numbered(self._evenly(evenly, self._hold, chosen), evenly)
 
     def _evenly(self, evenly: Evenly, hold: str, chosen: Sequence[str]) -> list[str]:
-        rate = 1 / evenly.spacing
-        shown_at = _SHOWN_AT.format(rate=f"{rate.numerator}/{rate.denominator}")
-        shift = _shift(evenly.first - self._rebased)
-        return [_CLOCK, hold, shift, shown_at, *chosen, self._file.conversion(*self._size)]
+        return [*shown.evenly_shown(evenly, self._info, hold), *chosen, self._file.conversion(*self._size)]
 
     def _numbered(self, filters: Sequence[str], evenly: Evenly, *before: str) -> Step:
         """All pictures, numbered by FFmpeg; *before* are options of the input."""
         count = self._selection.count
         argv: list[Argument] = [*ABORT_WHEN_EMPTY, *before, *self._input()]
         argv += [*self._output(0, filters, count), "-start_number", "1", "-f", "image2", OutputPlace(self._pattern)]
-        return Step(argv=tuple(argv), frame_count=count, duration=_last(evenly), needs_whole_input=self._holds_on)
+        return Step(argv=tuple(argv), frame_count=count, duration=_last(evenly))
 
     def _picks(self, batch: Sequence[tuple[int, Fraction]]) -> Step:
         """A few pictures, each with an input of its own; or all from one that is read from its start."""
@@ -159,22 +138,22 @@ class _Thumbnails:
         for place, ((number, moment), start) in enumerate(zip(batch, starts, strict=True)):
             inputs += ["-noaccurate_seek", "-ss", f"{float(start):.6f}"] if start else []
             inputs += self._input()
-            shift = [_shift_unless_late(moment - start), _NOT_LATE] if start else [_shift(moment - self._rebased)]
+            shift = [_shift_unless_late(moment - start), _NOT_LATE] if start else [shown.shift(moment - self._rebased)]
             outputs += self._pick(place, number, shift)
         return replace(from_start, argv=(*_ABORT_WHEN_ANY_EMPTY, *inputs, *outputs), otherwise=from_start)
 
     def _read_through(self, batch: Sequence[tuple[int, Fraction]]) -> Step:
         argv: list[Argument] = [*_ABORT_WHEN_ANY_EMPTY, *self._input()]
         for number, moment in batch:
-            argv += self._pick(0, number, [_shift(moment - self._rebased)])
-        return Step(argv=tuple(argv), weight=len(batch), frame_count=len(batch), needs_whole_input=self._holds_on)
+            argv += self._pick(0, number, [shown.shift(moment - self._rebased)])
+        return Step(argv=tuple(argv), weight=len(batch), frame_count=len(batch))
 
     def _input(self) -> list[Argument]:
         return [*whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input)]
 
     def _pick(self, place: int, number: int, shift: Sequence[str]) -> list[Argument]:
         """The output of one picture, which is shown at 0 after *shift*."""
-        filters = [_CLOCK, self._hold, *shift, _FIRST, self._file.conversion(*self._size)]
+        filters = [shown.CLOCK, self._hold, *shift, _FIRST, self._file.conversion(*self._size)]
         output = self._output(place, filters, 1)
         return [*output, "-update", "1", "-f", "image2", OutputPlace(self._pattern % number)]
 
@@ -187,7 +166,7 @@ class _Thumbnails:
     def _expected(self, number: int) -> Expected:
         wide, high = self._size
         return Expected(
-            path=_NUMBER.sub(lambda match: match[0] % number, self._task.path),
+            path=numbered(self._task.path, number),
             file_name=self._pattern % number,
             media_type=self._file.media_type,
             formats=self._file.formats,
@@ -215,15 +194,6 @@ def _check_size(size_px: tuple[int, int], file: PictureFile) -> None:
         )
 
 
-def _check_pattern(path: str) -> None:
-    folders, _, name = path.rpartition("/")
-    if "%" in folders or name.count("%") != 1 or not _NUMBER.search(name):
-        raise permanent(
-            "OPTION_INVALID",
-            f"path {path!r} needs one %d, or %03d and the like, in the name of the file, and no other %",
-        )
-
-
 def _first_video(task: media_pb2.ThumbnailsTask, info: MediaInfo) -> VideoStream:
     if not info.video:
         raise permanent("INPUT_MISSING_STREAM", f"stills are asked for, but input {task.input} has no video")
@@ -237,19 +207,10 @@ def _start(wanted: Fraction, begin: Fraction) -> Fraction | None:
     return wanted if wanted > begin else None
 
 
-def _shift(moment: Fraction) -> str:
-    """So that *moment* becomes 0. A picture that begins just then is the one shown, though its time was rounded upwards."""
-    return f"setpts=PTS-({_microseconds(moment)})"
-
-
 def _shift_unless_late(moment: Fraction) -> str:
     """The same where the first picture is not after *moment*."""
-    at = _microseconds(moment)
+    at = shown.microseconds(moment)
     return f"setpts='PTS-({at})+if(gt(STARTPTS,{at}),{_NEVER_SECONDS}/TB,0)'"
-
-
-def _microseconds(moment: Fraction) -> int:
-    return math.ceil(moment * 1_000_000) + 1
 
 
 def _last(evenly: Evenly) -> timedelta:
@@ -258,7 +219,6 @@ def _last(evenly: Evenly) -> timedelta:
 
 def _batches(moments: Sequence[Fraction], video: VideoStream) -> list[Sequence[tuple[int, Fraction]]]:
     """Numbered from 1, as many together as one process may have inputs."""
-    numbered = list(enumerate(moments, 1))
-    pixels = max(1, video.coded_width_px * video.coded_height_px)
-    most = max(1, min(PICKS_PER_RUN, PIXELS_PER_RUN // pixels))
-    return [numbered[at : at + most] for at in range(0, len(numbered), most)]
+    numbered_moments = list(enumerate(moments, 1))
+    most = inputs_per_run([video])
+    return [numbered_moments[at : at + most] for at in range(0, len(numbered_moments), most)]

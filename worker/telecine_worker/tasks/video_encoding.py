@@ -46,10 +46,11 @@ def _rate(video: media_pb2.Video, default_crf: int) -> list[str]:
         options = ["-b:v", str(video.bitrate_bps)]
     else:
         options = ["-crf", str(video.crf if video.HasField("crf") else default_crf)]
-    return options + _peak(video)
+    return options + peak(video)
 
 
-def _peak(video: media_pb2.Video) -> list[str]:
+def peak(video: media_pb2.Video) -> list[str]:
+    """What caps the bitrate, over two seconds."""
     if not video.max_bitrate_bps:
         return []
     return ["-maxrate", str(video.max_bitrate_bps), "-bufsize", str(2 * video.max_bitrate_bps)]
@@ -179,9 +180,12 @@ def encoder_options(video: media_pb2.Video, codec: VideoCodec, rate: Fraction | 
     options = ["-c:v", codec.encoder, *codec.options(video, preset, run)]
     if video.profile:
         options += ["-profile:v", video.profile]
-    if video.HasField("gop_duration"):
-        options += ["-g", str(key_frame_distance(video, rate))]
-    return options
+    return [*options, *key_frames(video, rate)]
+
+
+def key_frames(video: media_pb2.Video, rate: Fraction | None) -> list[str]:
+    """How far apart they may be. Raises AttemptFailed where the rate of frames is unknown."""
+    return ["-g", str(key_frame_distance(video, rate))] if video.HasField("gop_duration") else []
 
 
 def key_frame_distance(video: media_pb2.Video, rate: Fraction | None) -> int:

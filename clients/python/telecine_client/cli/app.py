@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from telecine_client.cli import fleet_commands, job_commands, submission_commands
+from telecine_client.cli import fleet_commands, job_commands, preset_commands, submission_commands
 from telecine_client.cli.connection import Connection
 from telecine_client.cli.hoisting import FLAGS, VALUED, checked, hoist, whole
 from telecine_client.cli.quantities import parse_duration
@@ -22,7 +22,7 @@ _SUBMITTING: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 _OTHERS: tuple[Callable[..., None], ...] = (
     job_commands.get, job_commands.watch, job_commands.wait, job_commands.cancel, job_commands.retry, job_commands.delete,
-    fleet_commands.stats, fleet_commands.workers,
+    fleet_commands.stats, fleet_commands.workers, preset_commands.presets,
 )  # fmt: skip
 
 

@@ -21,6 +21,13 @@ def states(incomplete: str) -> list[str]:
     return [state.value for state in STATES if state.startswith(incomplete)]
 
 
+def presets(incomplete: str) -> list[tuple[str, str]]:
+    """Names of presets, each with what it is for."""
+    from telecine_client import presets as known  # noqa: PLC0415 - most completions have no need of it
+
+    return [(name, known.describe(name)) for name in known.names() if name.startswith(incomplete)]
+
+
 def any_jobs(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Ids with their states, newest first; nothing where no scheduler answers at once."""
     return _jobs(context, incomplete, ())

@@ -14,7 +14,8 @@ import yaml
 
 from telecine.v1 import media_pb2
 from telecine_client.cli.exits import UsageError
-from telecine_client.cli.locations import to_uri
+from telecine_client.cli.locations import make_uris
+from telecine_client.cli.yaml_loader import PlainLoader
 from telecine_client.errors import Violation, invalid
 from telecine_client.spec import read_message
 from telecine_client.spec_shape import kind, shown_key
@@ -84,11 +85,13 @@ def _job(data: object, where: str) -> JobFile:
         violations = (Violation(field=key, description="there is no such field") for key in unknown)
         raise invalid(f"{where}: unknown fields: {', '.join(unknown)}", *violations)
     named = {_NAMES[key]: value for key, value in data.items()}
+    spec = read_message(named["spec"], media_pb2.JobSpec(), at="spec")
+    make_uris(spec)
     return JobFile(
         where=where,
         job_id=_text(named, "job_id", where),
         tenant=_text(named, "tenant", where),
-        spec=_with_uris(read_message(named["spec"], media_pb2.JobSpec(), at="spec")),
+        spec=spec,
     )
 
 
@@ -99,23 +102,13 @@ def _text(data: Mapping[str, Any], key: str, where: str) -> str | None:
     return value or None
 
 
-def _with_uris(spec: media_pb2.JobSpec) -> media_pb2.JobSpec:
-    """The same spec, its local paths made absolute file:// URIs."""
-    for source in spec.inputs.values():
-        if source.uri:
-            source.uri = to_uri(source.uri)
-    if spec.output.uri:
-        spec.output.uri = to_uri(spec.output.uri)
-    return spec
-
-
 def _parse(text: str, where: str) -> Iterator[Any]:
     """JSON when it begins like JSON, YAML otherwise."""
     try:
         if text.lstrip().startswith(("{", "[")):
             yield from _parse_json(text)
         else:
-            yield from yaml.load_all(text, Loader=_Loader)
+            yield from yaml.load_all(text, Loader=PlainLoader)
     except json.JSONDecodeError as broken:
         raise UsageError(f"{where} is no JSON, line {broken.lineno} column {broken.colno}: {broken.msg}") from broken
     except yaml.YAMLError as broken:
@@ -147,17 +140,3 @@ def _parse_json(text: str) -> Iterator[Any]:
         at += len(text[at:]) - len(text[at:].lstrip())
         value, at = decoder.raw_decode(text, at)
         yield value
-
-
-class _Loader(yaml.SafeLoader):
-    """Leaves times as they are written: proto JSON has them as texts."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.yaml_constructors = {
-    **yaml.SafeLoader.yaml_constructors,
-    "tag:yaml.org,2002:timestamp": yaml.SafeLoader.construct_yaml_str,
-}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from telecine.v1 import media_pb2
 from telecine_client.cli.exits import UsageError
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -24,6 +25,15 @@ def to_uri(text: str) -> str:
     if _URI.match(text):
         return text
     return _local_path(text).as_uri()
+
+
+def make_uris(spec: media_pb2.JobSpec) -> None:
+    """Make the local paths of the spec's inputs and of its output absolute URIs."""
+    for source in spec.inputs.values():
+        if source.uri:
+            source.uri = to_uri(source.uri)
+    if spec.output.uri:
+        spec.output.uri = to_uri(spec.output.uri)
 
 
 def _local_path(text: str) -> Path:

@@ -10,7 +10,7 @@ from telecine_client.cli.spec_text import spec_facts
 from telecine_client.cli.text import plain
 from telecine_client.media import MediaInfo
 from telecine_client.states import JobState, Phase
-from telecine_client.values import Artifact, Attempt, Detection, Failure, Job, JobResult, Progress
+from telecine_client.values import Artifact, Attempt, Detection, Failure, Job, JobResult, JobWarning, Progress
 
 
 def summary(job: Job) -> str:
@@ -79,6 +79,14 @@ def result_lines(result: JobResult) -> Iterator[str]:
         yield from (f"{name}: {info.format}, {media_text(info)}" for name, info in sorted(result.inputs.items()))
     yield from (f"{name} = {value:g}" for name, value in sorted(result.measurements.items()))
     yield from _detection_lines(result.detections)
+    yield from map(warning_text, result.warnings)
+
+
+def warning_text(warning: JobWarning) -> str:
+    """One line."""
+    of = f" of {plain(warning.input_name)}" if warning.input_name else ""
+    times = f" ({warning.count} times)" if warning.count > 1 else ""
+    return f"warning{of}: {warning.reason}: {plain(warning.message)}{times}"
 
 
 def _detection_lines(detections: tuple[Detection, ...], most: int = 10) -> Iterator[str]:
@@ -131,7 +139,7 @@ def describe(job: Job) -> Iterator[str]:
     """A job in full, a fact a line."""
     facts = [("job", job.job_id), ("tenant", job.tenant), ("state", summary(job)), *_spec_facts(job), *_life_facts(job)]
     yield from (f"{name:<13} {fact}" for name, fact in facts)
-    yield from (f"  {attempt_text(attempt)}" for attempt in job.attempts)
+    yield from (f"  {line}" for attempt in job.attempts for line in attempt_lines(attempt))
     if job.failure and job.state is not JobState.FAILED:
         yield f"{'last failure':<13} {job.failure.kind.value} {job.failure.reason}: {plain(job.failure.message)}"
     yield from ending(job)
@@ -154,11 +162,22 @@ def _life_facts(job: Job) -> Iterator[tuple[str, str]]:
         yield "attempts", str(job.attempt_count)
 
 
+def attempt_lines(attempt: Attempt) -> Iterator[str]:
+    """How it ended, and where its time went."""
+    yield attempt_text(attempt)
+    if attempt.phases:
+        yield "   " + ", ".join(f"{phase.value} {time.total_seconds():.2f} s" for phase, time in attempt.phases.items())
+
+
 def attempt_text(attempt: Attempt) -> str:
-    """Where it ran, how it ended, and how long it took."""
+    """Where it ran, how it ended, and what it cost."""
     parts = [f"{attempt.number}", attempt.worker_id, attempt.outcome.value if attempt.outcome else "running"]
     if attempt.start_time and attempt.end_time:
         parts.append(f"{(attempt.end_time - attempt.start_time).total_seconds():.1f} s")
+    if attempt.cpu_duration is not None:
+        parts.append(f"cpu {attempt.cpu_duration.total_seconds():.1f} s")
+    sizes = {"peak": attempt.peak_memory_bytes, "in": attempt.input_size_bytes, "out": attempt.output_size_bytes}
+    parts += [f"{name} {size_text(size)}" for name, size in sizes.items() if size]
     if attempt.failure:
         parts.append(failure_text(attempt.failure))
     return "  ".join(parts)

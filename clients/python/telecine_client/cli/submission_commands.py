@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from telecine_client.cli import completion
+from telecine_client.cli.exits import UsageError
 from telecine_client.cli.options import (
     Detach,
     JobIdOption,
@@ -27,12 +29,29 @@ Width = Annotated[int | None, typer.Option(metavar="PX", help="The height follow
 def submit(
     context: typer.Context,
     files: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="FILE...",
+            metavar="[FILE...]",
             help="{job_id?, tenant?, spec} in JSON or YAML, one or several in a file; - is stdin.",
         ),
-    ],
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Instead of files: see telecine presets.", autocompletion=completion.presets),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="[NAME=]PATH", help="Of the preset: a path or URI. May be repeated."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Of the preset: the directory or URI its files go to.")
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Change a field, e.g. task.transcode.video.crf=20. May be repeated."
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the jobs to their end.")] = False,
     batch: Annotated[bool, typer.Option("--batch", help="All of them or none, at most 500.")] = False,
     validate_only: Annotated[
@@ -41,13 +60,20 @@ def submit(
     job_id: JobIdOption = None,
     label: Labels = None,
 ) -> None:
-    """Submit the jobs that files describe, and print their ids."""
+    """Submit the jobs that files or a preset describe, and print their ids."""
     from telecine_client.cli import submissions  # noqa: PLC0415 - gRPC comes with it
 
     how = submissions.Handover(
         labels=parse_labels(label or ()), batch=batch, validate_only=validate_only, wait=wait and not validate_only
     )
-    submissions.submit(context.obj, files, job_id, how)
+    if preset is None and (source or output):
+        raise UsageError("--input and --output are of a preset: give --preset NAME, or write them into the file")
+    if (preset is None) is not bool(files):
+        raise UsageError("give FILE... or --preset NAME, one of the two")
+    asked = submissions.Asked(
+        files=files or (), preset=preset, inputs=source or (), output=output, changes=change or (), job_id=job_id
+    )
+    submissions.submit(context.obj, asked, how)
 
 
 def transcode(

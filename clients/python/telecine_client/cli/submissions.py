@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from telecine.v1 import media_pb2
+from telecine_client.cli.assignments import assign
 from telecine_client.cli.connection import Connection
 from telecine_client.cli.encoding import Encoding, transcode_spec
 from telecine_client.cli.exits import ExitCode, UsageError, explain, first_bad
@@ -15,6 +16,7 @@ from telecine_client.cli.following import follow, follow_many
 from telecine_client.cli.job_file import JobFile, read_job_file, read_job_files
 from telecine_client.cli.pairs import parse_labels, parse_limits, parse_pairs
 from telecine_client.cli.pictures import Pictures, thumbnails_spec
+from telecine_client.cli.preset_job import preset_job
 from telecine_client.cli.talk import Talk, reporting, talk
 from telecine_client.cli.text import plain
 from telecine_client.errors import SubmitManyError, TelecineError
@@ -49,9 +51,23 @@ class Handover:
     wait: bool
 
 
-def submit(connection: Connection, files: Sequence[str], job_id: str | None, how: Handover) -> None:
-    """The jobs of files; an option wins over the file, the file over the environment."""
-    asked = _read(files, job_id)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What to submit: the jobs of files, or one of a preset."""
+
+    files: Sequence[str]
+    preset: str | None
+    inputs: Sequence[str]
+    """[NAME=]PATH each."""
+    output: str | None
+    changes: Sequence[str]
+    """PATH=VALUE each, in every job."""
+    job_id: str | None
+
+
+def submit(connection: Connection, what: Asked, how: Handover) -> None:
+    """The jobs of files or a preset; an option wins over the file, the file over the environment."""
+    asked = _read(what)
     for each in asked:
         each.spec.labels.update(how.labels)
     connection = replace(connection, tenant=connection.tenant or _tenant(asked))
@@ -99,13 +115,22 @@ def ffmpeg(
     _run(connection, spec, replace(how, overwrite=how.overwrite and line.overwrite))
 
 
-def _read(files: Sequence[str], job_id: str | None) -> Sequence[JobFile]:
+def _read(what: Asked) -> Sequence[JobFile]:
     with reporting():
-        if job_id is None:
-            return [job for file in files for job in read_job_files(file)]
-        if len(files) > 1:
-            raise UsageError("--job-id is for one job; write the ids of several into their files")
-        return [replace(read_job_file(files[0]), job_id=job_id)]
+        asked = _described(what)
+        for each in asked:
+            assign(each.spec, what.changes)
+        return asked
+
+
+def _described(what: Asked) -> Sequence[JobFile]:
+    if what.preset is not None:
+        return [replace(preset_job(what.preset, what.inputs, what.output), job_id=what.job_id)]
+    if what.job_id is None:
+        return [job for file in what.files for job in read_job_files(file)]
+    if len(what.files) > 1:
+        raise UsageError("--job-id is for one job; write the ids of several into their files")
+    return [replace(read_job_file(what.files[0]), job_id=what.job_id)]
 
 
 def _tenant(asked: Sequence[JobFile]) -> str | None:

@@ -23,13 +23,18 @@ end
 -- A swept lease's holder is fenced from here on.
 local function bump_token(job) call('HSET', job.key, 'tk', int(tick())) end
 
--- Writes the attempt that just ended into the list of attempts.
-local function log_attempt(job, outcome, cpu_us, peak_bytes, failure)
+-- Writes the attempt that just ended into the list of attempts, with what it cost: CPU time in us, and the rest (codec.cost), of
+-- which the row has the peak of memory. What follows that is kept beside it: a scheduler of a version that does not know it reads
+-- the rows still.
+local function log_attempt(job, outcome, cpu_us, cost, failure)
   if not job.sa then return end
   local attempts = P .. 'a:' .. job.name
-  local row = { job.at, job.wk or '', job.tk, job.sa, int(NOW), outcome, cpu_us or '0', peak_bytes or '0', failure or '' }
+  local peak, rest = string.match(cost or '0', '^(%d+),?(.*)$')
+  local row = { job.at, job.wk or '', job.tk, job.sa, int(NOW), outcome, cpu_us or '0', peak, failure or '' }
   call('RPUSH', attempts, table.concat(row, '|'))
   call('LTRIM', attempts, -MAX_ATTEMPTS, -1)
+  if rest ~= '' then call('HSET', P .. 'x:' .. job.name, 'k' .. job.at, rest) end
+  if count(job.at) > MAX_ATTEMPTS then call('HDEL', P .. 'x:' .. job.name, 'k' .. int(count(job.at) - MAX_ATTEMPTS)) end
   call('HDEL', job.key, 'sa')
   call('HSET', job.key, 'sp', job.sa)
 end
@@ -73,9 +78,9 @@ local function ungrant(job)
 end
 
 -- T14: whatever a cancelling job's worker did or did not say, it is cancelled.
-local function cancelled(job, reason, cpu_us, peak_bytes)
+local function cancelled(job, reason, cpu_us, cost)
   release(job)
-  log_attempt(job, 'CANCELLED', cpu_us, peak_bytes)
+  log_attempt(job, 'CANCELLED', cpu_us, cost)
   retire(job, 'X', reason)
 end
 

@@ -50,7 +50,7 @@ end
 
 -- T9, T10: an attempt failed or its worker was lost. failure is what watchers see, short the same without the log. Charged as
 -- kind says: "crash" counts crashes, everything else failures. Returns the state it went to.
-local function fail(job, endings, kind, failure, short, random, outcome, cpu_us, peak_bytes)
+local function fail(job, endings, kind, failure, short, random, outcome, cpu_us, cost)
   local p, crash = policy(job), kind == 'CRASH'
   release(job)
   local field, other = crash and 'cr' or 'fa', crash and 'fa' or 'cr'
@@ -62,7 +62,7 @@ local function fail(job, endings, kind, failure, short, random, outcome, cpu_us,
   local workers = crash and note_crash(job, outcome)
   local poison = crash and is_poison(job, charged, workers)
   call('HSET', P .. 'x:' .. job.name, 'f', poison and poison_failure(failure, endings, charged, workers) or failure)
-  log_attempt(job, outcome, cpu_us, peak_bytes, short)
+  log_attempt(job, outcome, cpu_us, cost, short)
   if kind == 'PERMANENT' or kind == 'DEADLINE' or spent >= p.attempts or unknown >= 2 or poison then
     retire(job, 'F', poison and 'POISON' or outcome == 'LOST' and 'WORKER_LOST' or 'FAILED')
     return 'F'

@@ -1,0 +1,149 @@
+"""What a log says of the sources, and what becomes of it by the policy."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from telecine.v1 import media_pb2
+from telecine_worker.failure import AttemptFailed, FailureKind
+from telecine_worker.ffmpeg.damage import Damage
+from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
+from telecine_worker.ffmpeg.progress import Block
+from telecine_worker.ffmpeg.warning import WarningReason
+from telecine_worker.source_damage import SourceDamage
+from telecine_worker.tasks.plan import Plan, Step
+
+UNSPECIFIED, FAIL, WARN = (
+    media_pb2.DAMAGE_POLICY_UNSPECIFIED, media_pb2.DAMAGE_POLICY_FAIL, media_pb2.DAMAGE_POLICY_WARN,
+)  # fmt: skip
+ERROR = "[h264 @] [error] error while decoding MB 13 8"
+CUT = "[in#0/matroska,webm @] [error] File ended prematurely"
+STEP = Step(argv=("-i",), least_duration=timedelta(seconds=9), least_pictures=90)
+END = Block(position=timedelta(seconds=10), frame_count=100, last=True)
+
+
+def read(*lines: str, seeks: bool = False) -> Damage:
+    """What these lines say."""
+    damage = Damage(seeks=seeks)
+    for line in lines:
+        damage.line(line)
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        (ERROR, 1),
+        ("[error] Error while decoding stream #0:0: Invalid data found when processing input", 1),
+        ("[vist#0:0/h264 @] [dec:h264 @] [warning] corrupt decoded frame", 1),
+        ("[in#0/avi @] [warning] Packet corrupt (stream = 1, dts = 56).", 1),
+        ("[warning] half.ts: corrupt input packet in stream 0", 1),
+        ("[mp4 @] [error] Application provided invalid, non monotonically increasing dts", 0),
+        ("[out#0/mp4 @] [error] Error muxing a packet", 0),
+        ("[libx264 @] [error] baseline profile doesn't support 4:4:4", 0),
+        ("[vost#0:0/libx264 @] [enc:libx264 @] [error] x", 0),
+        ("[Parsed_subtitles_1 @] [error] x", 0),
+        ("[aac @] [warning] 2 frames left in the queue on closing", 0),
+        ("x265 [error]: nothing with a level of FFmpeg", 0),
+    ],
+)
+def test_complaints_about_what_is_read_are_counted(line, count):
+    """At level error, and of pictures that were patched; not those about what is written."""
+    assert count == read(line).count
+
+
+def test_repeated_lines_are_counted():
+    """FFmpeg folds them into one; those of a line that is none are not."""
+    repeated = "    Last message repeated 3 times"
+    assert 4 == read(ERROR, repeated).count
+    assert 1 == read(ERROR, "[aac @] [warning] harmless", repeated).count
+
+
+def test_a_decoder_that_begins_in_the_middle_may_complain():
+    """Of pictures before it; read from the start the same is damage."""
+    line = "[h264 @] [error] mmco: unref short failure"
+    assert (0, 1) == (read(line, seeks=True).count, read(line).count)
+    assert 1 == read(ERROR, seeks=True).count
+
+
+@pytest.mark.parametrize(
+    ("policy", "damage", "last", "outcome"),
+    [
+        (UNSPECIFIED, read(), END, []),
+        (UNSPECIFIED, read(ERROR), END, [WarningReason.INPUT_DAMAGED]),
+        (UNSPECIFIED, read(ERROR, CUT), END, "INPUT_TRUNCATED"),
+        (UNSPECIFIED, read(), Block(position=timedelta(seconds=8)), "INPUT_TRUNCATED"),
+        (UNSPECIFIED, read(), Block(position=timedelta(seconds=10), frame_count=89), "INPUT_TRUNCATED"),
+        (UNSPECIFIED, read(), Block(), []),
+        (FAIL, read(), END, []),
+        (FAIL, read(ERROR), END, "INPUT_DAMAGED"),
+        (FAIL, read(ERROR, CUT), END, "INPUT_TRUNCATED"),
+        (WARN, read(ERROR, CUT), END, [WarningReason.INPUT_DAMAGED, WarningReason.INPUT_TRUNCATED]),
+        (WARN, read(), Block(position=timedelta(seconds=3)), [WarningReason.INPUT_TRUNCATED]),
+    ],
+)
+def test_the_policy_decides(policy, damage, last, outcome):
+    """A failure for good, or warnings about the input."""
+    found = SourceDamage(policy, input_name="main")
+    if isinstance(outcome, str):
+        with pytest.raises(AttemptFailed, match="input main") as error:
+            found.judge(STEP, last, damage)
+        assert (FailureKind.PERMANENT, outcome) == (error.value.failure.kind, error.value.failure.reason)
+    else:
+        found.judge(STEP, last, damage)
+        assert [(reason, "main") for reason in outcome] == [(each.reason, each.input_name) for each in found.warnings]
+
+
+@pytest.mark.parametrize(("last", "goes_on"), [
+    (Block(position=timedelta(seconds=10.7), frame_count=109), False),
+    (Block(position=timedelta(seconds=9), frame_count=110), True),
+    (Block(position=timedelta(seconds=10.9), frame_count=100), True),
+])  # fmt: skip
+def test_what_reaches_the_place_of_the_cut_is_longer_than_it_says(last, goes_on):
+    """By its pictures or by its sound, of which the last packet is told; both lengths are named."""
+    step = Step(argv=(), duration=timedelta(seconds=10), most_duration=timedelta(seconds=11), most_pictures=110)
+    failing, warning = SourceDamage(UNSPECIFIED, input_name="main"), SourceDamage(WARN, input_name="main")
+    warning.judge(step, last, read())
+    said = "it goes on at 11.00 s, and says that it lasts 10.00 s"
+    assert [said] * goes_on == [each.message.partition("cut: ")[2] for each in warning.warnings]
+    if not goes_on:
+        failing.judge(step, last, read())
+        return
+    with pytest.raises(AttemptFailed, match=f"INPUT_INVALID.*input main is longer than was planned: {said}"):
+        failing.judge(step, last, read())
+
+
+@pytest.mark.parametrize("line", ["[error] 361.500000", "[Eval @] [error] 361.500000"])
+def test_a_sound_that_jumps_too_far_is_cut_short(line):
+    """The filter says where it goes on, in FFmpeg 5 without its name; that is no damage of the kind that is counted."""
+    damage = read(line, "[Eval @] [error] 400.000000")
+    assert (0, "its sound goes on at 361.500000 s") == (damage.count, damage.cut_short.partition(",")[0])
+    assert "" == read("[error] 361.5 is no number of ours").cut_short
+
+
+def test_the_worst_pass_counts():
+    """Every one reads the same source."""
+    found = SourceDamage(UNSPECIFIED, input_name="")
+    for lines in ((ERROR,), (ERROR, ERROR, ERROR), (ERROR, ERROR)):
+        found.judge(STEP, END, read(*lines))
+    assert [3] == [each.count for each in found.warnings]
+    assert "an input is damaged: FFmpeg complained 3 times" in found.warnings[0].message
+
+
+def test_what_is_expected_follows_what_was_there():
+    """Of a damaged source as long as FFmpeg told, with any number of pictures; of a sound one just what was planned."""
+    file = Expected(
+        path="a.mp4", file_name="o.mp4", media_type="video/mp4", formats=("mov",), duration=timedelta(seconds=10),
+        tolerance=timedelta(seconds=0.1), video=ExpectedVideo(codec="h264", frame_count=100, width_px=2),
+    )  # fmt: skip
+    plan = Plan(steps=(STEP,), artifacts=(file,))
+    found = SourceDamage(WARN, input_name="main")
+    found.judge(STEP, END, read())
+    assert plan is found.adjusted(plan)
+    found.judge(STEP, Block(position=timedelta(seconds=4)), read(CUT))
+    made = found.adjusted(plan).artifacts[0]
+    assert made.video is not None
+    assert (timedelta(seconds=4), None, 2) == (made.duration, made.video.frame_count, made.video.width_px)
+    assert ("-max_error_rate", "1") == found.options

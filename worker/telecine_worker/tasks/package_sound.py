@@ -1,0 +1,79 @@
+"""The sound of a package: one rendition of its own, which all renditions of the picture share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from telecine.v1 import media_pb2
+from telecine_worker.failure import permanent
+from telecine_worker.ffmpeg import whitelists
+from telecine_worker.ffmpeg.media_info import AudioStream
+from telecine_worker.ffmpeg.progress import Phase
+from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
+from telecine_worker.tasks import audio_encoding, loudness
+from telecine_worker.tasks.audio_encoding import AudioTarget
+from telecine_worker.tasks.filter_text import chain, filter_text
+from telecine_worker.tasks.package_rules import SOUND_CODECS
+from telecine_worker.tasks.plan import Argument, InputPlace, Step
+
+DEFAULT_CODEC = "aac"
+DEFAULT_CHANNELS = 2
+FILTERS = frozenset({"aresample", "aselect", "atrim"}) | audio_encoding.FILTERS | loudness.FILTERS
+# A gap is filled in memory, all of it at once: 23 MB a minute, of two channels at 48 kHz.
+MOST_SILENCE_SECONDS = 300
+# What comes after a longer one is left out, and the time at which that begins is said: see ffmpeg/damage.py. ld(0) is the time
+# of the last samples that were let through, ld(1) whether it was said.
+_NOT_TOO_LATE = f"if(gt(t-ld(0),{MOST_SILENCE_SECONDS}),if(ld(1),0,print(t,16)*0+st(1,1)*0),st(0,t)*0+1)"
+
+
+def wanted(task: media_pb2.PackagingTask, source: AudioStream) -> media_pb2.Audio:
+    """As asked for, else AAC of at most two channels."""
+    if task.HasField("audio"):
+        return task.audio
+    return media_pb2.Audio(codec=DEFAULT_CODEC, channel_count=max(1, min(source.channel_count, DEFAULT_CHANNELS)))
+
+
+def target(audio: media_pb2.Audio, source: AudioStream) -> AudioTarget:
+    """What it will be. Raises AttemptFailed OPTION_INVALID."""
+    if audio.codec not in SOUND_CODECS:
+        raise permanent(
+            "OPTION_INVALID",
+            f"audio.codec {audio.codec!r} in a package; one of {', '.join(SOUND_CODECS)} would be right",
+        )
+    return audio_encoding.target(audio, source)
+
+
+def options(audio: media_pb2.Audio, made: AudioTarget, limit_seconds: Fraction) -> list[Argument]:
+    """Pairs of option and value, for the output."""
+    given: dict[str, Argument] = dict(_pairs(made.options()))
+    before = [*_without_gaps(limit_seconds), made.mixing]
+    given.pop("-af", None)
+    given["-filter"] = loudness.applying(audio.loudness, before) if audio.HasField("loudness") else chain(before)
+    return [token for pair in given.items() for token in pair]
+
+
+def measuring(
+    name: str, audio: media_pb2.Audio, made: AudioTarget, source: AudioStream, limit_seconds: Fraction
+) -> Step:
+    """The first pass, for input *name*."""
+    filters = loudness.measuring(audio.loudness, [*_without_gaps(limit_seconds), made.mixing])
+    argv: tuple[Argument, ...] = (
+        *("-loglevel", "repeat+level+info", *ABORT_WHEN_EMPTY, *whitelists.BEFORE_INPUT),
+        *("-i", InputPlace(name)),
+        *("-map", f"0:{source.index}", "-map_metadata", "-1", "-map_chapters", "-1", "-af", filters, "-f", "null", "-"),
+    )
+    return Step(argv=argv, phase=Phase.ANALYZING, weight=loudness.MEASURING_WEIGHT, duration=source.duration)
+
+
+def _without_gaps(limit_seconds: Fraction) -> list[str]:
+    """A sound that begins late, or has gaps, gets silence: nothing tells players to wait."""
+    return [
+        filter_text("aselect", _NOT_TOO_LATE),
+        filter_text("aresample", **{"async": 1, "first_pts": 0}),
+        filter_text("atrim", end=float(limit_seconds)),
+    ]
+
+
+def _pairs(options: Sequence[Argument]) -> list[tuple[str, Argument]]:
+    return [(str(option), value) for option, value in zip(options[::2], options[1::2], strict=True)]
