@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -92,9 +93,10 @@ class Clips:
     folder: Path
 
     def make(self, name: str, *arguments: str) -> Path:
-        """The clip *name*, made by FFmpeg with *arguments* when it is not there yet."""
-        path = self.folder / name
+        """The clip *name*, made by FFmpeg with *arguments* when it is not there yet. Tests may use one name for several."""
+        path = self.folder / hashlib.sha256("\0".join(arguments).encode()).hexdigest()[:16] / name
         if not path.exists():
+            path.parent.mkdir(exist_ok=True)
             self.tools.ffmpeg(*arguments, str(path))
         return path
 
