@@ -17,7 +17,8 @@ TESTS = Path(__file__).parent
 # Where it makes no difference which Redis and FFmpeg there is: one pass is enough (marker once).
 ONCE = (
     "chaos/", "e2e/test_bench.py", "e2e/test_command_line.py", "e2e/test_dev.py", "e2e/test_examples.py", "e2e/test_metrics.py",
-    "e2e/test_readme.py", "e2e/test_starting.py", "integration/client/", "integration/scheduler/test_calls", "integration/scheduler/test_lease_stream",
+    "e2e/test_readme.py", "e2e/test_starting.py", "integration/client/",
+    "integration/scheduler/test_calls", "integration/scheduler/test_lease_stream",
     "integration/scheduler/test_long_streams", "integration/scheduler/test_watch", "integration/worker/test_busy_",
     "integration/worker/test_frozen_", "integration/worker/test_http_", "integration/worker/test_worker_",
 )  # fmt: skip
