@@ -30,7 +30,7 @@ Observe = Callable[[str, float, str], None]
 MAX_GROUPS = 8
 # Under load, which is when more pipelines than SHORT_CHAIN follow one upon the other, the next one waits so long after the last
 # for ENOUGH calls.
-FILL_SECONDS = 0.002
+FILL_SECONDS = 0.003
 SHORT_CHAIN = 8
 ENOUGH = 16
 
