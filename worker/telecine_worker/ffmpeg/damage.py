@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from telecine_worker.ffmpeg.failure_kinds import CUT_SHORT, words
 
-_ERROR = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal|panic)\] ")
+ERROR_LINE = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal|panic)\] ")
 _CORRUPT = re.compile(r"^(?:\[[^\]]*\] )*\[warning\] .*(?:corrupt (?:input packet|decoded frame)|Packet corrupt)")
 _REPEATED = re.compile(r"^\s*Last message repeated (\d+) times$")
 # Of what is written, not read: encoders, muxers, filters and FFmpeg's own parts around them.
@@ -64,6 +64,6 @@ class Damage:
             self.cut_short = words(text)[:MOST_WORDS]
 
     def _is_damage(self, text: str) -> bool:
-        if not (_ERROR.search(text) or _CORRUPT.search(text)) or _OF_OUTPUT.search(text):
+        if not (ERROR_LINE.search(text) or _CORRUPT.search(text)) or _OF_OUTPUT.search(text):
             return False
         return not (self.seeks and _OF_SEEKING.search(text))

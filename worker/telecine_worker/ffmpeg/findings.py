@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from telecine_worker.ffmpeg.damage import ERROR_LINE
+
 MOST_DETECTIONS = 1000
 """Of each kind. All are counted."""
 
@@ -30,7 +32,6 @@ _SILENCE_END = re.compile(_COMPONENT.format("silencedetect") + r"silence_end: (\
 _QUALITY = re.compile(_COMPONENT.format("(?:ssim|psnr|libvmaf)") + r"(SSIM|PSNR|VMAF) .*?(?:All|average|score): ?(\S+)")
 _LOUDNESS = re.compile(r'^\s*"(input_i|input_tp|input_lra|input_thresh|target_offset)" : "([^"]*)"')
 _BEGINNING = re.compile(r"^\[info\] Stream mapping:$")
-_ERROR = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal|panic)\] ")
 _DECODED = re.compile(r"^(?:\[[^\]]*\] )*\[verbose\] +Input stream #\S+ \((video|audio)\): .* (\d+) frames decoded\b")
 _LOUDNESS_NAMES = {
     "input_i": "loudness.integrated_lufs",
@@ -105,7 +106,7 @@ class Findings:
             *(silence if self._wanted.silence else []),
             *([(_LOUDNESS, self._loud)] if self._wanted.loudness else []),
             *([(_QUALITY, self._close)] if self._wanted.quality else []),
-            *([(_ERROR, self._error), (_DECODED, self._stream)] if self._wanted.decode else []),
+            *([(ERROR_LINE, self._error), (_DECODED, self._stream)] if self._wanted.decode else []),
         ]
 
     def line(self, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from telecine_worker.failure import permanent
+from telecine_worker.tasks.extensions import by_extension
 
 _ISO = ("mov,mp4,m4a,3gp,3g2,mj2",)
 _MATROSKA = ("matroska,webm",)
@@ -109,14 +110,7 @@ CONTAINERS: dict[str, Container] = {
 
 def container_of(path: str) -> Container:
     """By the extension of *path*. Raises AttemptFailed UNSUPPORTED_CONTAINER."""
-    extension = path.rpartition("/")[2].rpartition(".")[2].lower()
-    try:
-        return CONTAINERS[extension]
-    except KeyError:
-        raise permanent(
-            "UNSUPPORTED_CONTAINER",
-            f"path {path!r} has no known extension; one of {', '.join(CONTAINERS)} would be right",
-        ) from None
+    return by_extension(CONTAINERS, path)
 
 
 def check_codec(container: Container, codec: str, *, video: bool) -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from telecine_worker.failure import permanent
+from telecine_worker.tasks.extensions import by_extension
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +69,7 @@ PICTURE_FILES: dict[str, PictureFile] = {
 
 def picture_file_of(path: str) -> PictureFile:
     """By the extension of *path*. Raises AttemptFailed UNSUPPORTED_CONTAINER."""
-    known = PICTURE_FILES.get(path.rpartition("/")[2].rpartition(".")[2].lower())
-    if known is None:
-        raise permanent(
-            "UNSUPPORTED_CONTAINER",
-            f"path {path!r} has no known extension; one of {', '.join(PICTURE_FILES)} would be right",
-        )
-    return known
+    return by_extension(PICTURE_FILES, path)
 
 
 def check_pattern(path: str) -> None:

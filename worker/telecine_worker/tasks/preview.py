@@ -22,6 +22,7 @@ from telecine_worker.tasks import picture
 from telecine_worker.tasks.concat_graph import numbered
 from telecine_worker.tasks.concat_list import concat_list, list_input
 from telecine_worker.tasks.filter_text import chain, filter_text
+from telecine_worker.tasks.first_video import first_video
 from telecine_worker.tasks.inputs_per_run import inputs_per_run
 from telecine_worker.tasks.moments import exact_seconds, span_of
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Script, Step
@@ -71,7 +72,7 @@ class _Preview:
         self._task = task
         self._file = preview_file_of(task.path)
         self._encoder = self._file.encoder(encoders)
-        self._video = _first_video(task, info)
+        self._video = first_video(task.input, info, wanted_for="a preview")
         self._rate = _rate(task, self._file)
         self._clips = _clips(task, info, self._rate)
         self._frames = sum(clip.frames for clip in self._clips)
@@ -187,14 +188,6 @@ class _Preview:
     @property
     def _duration(self) -> timedelta:
         return _length(self._frames / self._rate)
-
-
-def _first_video(task: media_pb2.PreviewTask, info: MediaInfo) -> VideoStream:
-    if not info.video:
-        raise permanent("INPUT_MISSING_STREAM", f"a preview is asked for, but input {task.input} has no video")
-    if not info.video[0].width_px or not info.video[0].height_px:
-        raise permanent("INPUT_INVALID", f"the size of the video of input {task.input} cannot be told")
-    return info.video[0]
 
 
 def _rate(task: media_pb2.PreviewTask, file: PreviewFile) -> Fraction:

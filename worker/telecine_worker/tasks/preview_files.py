@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg import animated_webp
 from telecine_worker.ffmpeg.values import MAX_PICTURE_PX, MAX_SIDE_PX
+from telecine_worker.tasks.extensions import by_extension
 
 # A palette is known when the last picture was seen: until then all of them wait, with four bytes a pixel.
 MOST_WAITING_PX = 64_000_000
@@ -105,10 +106,4 @@ PREVIEW_FILES: dict[str, PreviewFile] = {
 
 def preview_file_of(path: str) -> PreviewFile:
     """By the extension of *path*. Raises AttemptFailed UNSUPPORTED_CONTAINER."""
-    known = PREVIEW_FILES.get(path.rpartition("/")[2].rpartition(".")[2].lower())
-    if known is None:
-        raise permanent(
-            "UNSUPPORTED_CONTAINER",
-            f"path {path!r} has no known extension; one of {', '.join(PREVIEW_FILES)} would be right",
-        )
-    return known
+    return by_extension(PREVIEW_FILES, path)

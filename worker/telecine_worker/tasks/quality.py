@@ -18,6 +18,7 @@ from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.progress import Phase
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.tasks.filter_text import chain, filter_text
+from telecine_worker.tasks.first_video import first_video
 from telecine_worker.tasks.plan import Argument, InputPlace, Plan, Step
 
 # The filter of each metric.
@@ -37,8 +38,8 @@ def input_names(task: media_pb2.QualityTask) -> frozenset[str]:
 def plan(task: media_pb2.QualityTask, inputs: Mapping[str, MediaInfo], _encoders: Set[str]) -> Plan:
     """What to run for *task*. Raises AttemptFailed naming the field and what would be right."""
     _check_metrics(task)
-    reference = _first_video(task.reference, inputs[task.reference])
-    distorted = _first_video(task.distorted, inputs[task.distorted])
+    reference = first_video(task.reference, inputs[task.reference], wanted_for="a comparison")
+    distorted = first_video(task.distorted, inputs[task.distorted], wanted_for="a comparison")
     durations = [inputs[name].duration for name in (task.reference, task.distorted)]
     compared = min((each for each in durations if each is not None), default=None)
     argv: list[Argument] = ["-loglevel", "repeat+level+info", *ABORT_WHEN_EMPTY]
@@ -61,14 +62,6 @@ def _check_metrics(task: media_pb2.QualityTask) -> None:
     unknown = [metric for metric in task.metrics if metric not in METRICS]
     if unknown or not task.metrics or len(set(task.metrics)) < len(task.metrics):
         raise permanent("OPTION_INVALID", f"metrics needs some of {', '.join(METRICS)}, each once")
-
-
-def _first_video(name: str, info: MediaInfo) -> VideoStream:
-    if not info.video:
-        raise permanent("INPUT_MISSING_STREAM", f"input {name} has no video to be compared")
-    if not info.video[0].width_px or not info.video[0].height_px:
-        raise permanent("INPUT_INVALID", f"the size of the video of input {name} cannot be told")
-    return info.video[0]
 
 
 def _graph(task: media_pb2.QualityTask, reference: VideoStream, distorted: VideoStream) -> str:

@@ -21,6 +21,7 @@ from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.ffmpeg.values import MAX_PICTURE_PX, MAX_SIDE_PX
 from telecine_worker.tasks import shown
+from telecine_worker.tasks.first_video import first_video
 from telecine_worker.tasks.moments import Evenly, exact_seconds, span_of
 from telecine_worker.tasks.picture import even
 from telecine_worker.tasks.picture_files import check_pattern, numbered, picture_file_of
@@ -87,7 +88,7 @@ class _Sprites:
         _check_index(task.index_path)
         if self._file.encoder not in encoders:
             raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {self._file.encoder}")
-        self._video = _first_video(task, info)
+        self._video = first_video(task.input, info, wanted_for="sprites")
         self._end = _end_of(task, info)
         self._interval = _interval(task)
         self._cues = _count(self._end, self._interval)
@@ -172,14 +173,6 @@ class _Sprites:
 def _check_index(path: str) -> None:
     if path.rpartition("/")[2].rpartition(".")[2].lower() != INDEX_EXTENSION:
         raise permanent("UNSUPPORTED_CONTAINER", f"index_path {path!r} is not a .{INDEX_EXTENSION}, which is right")
-
-
-def _first_video(task: media_pb2.SpritesTask, info: MediaInfo) -> VideoStream:
-    if not info.video:
-        raise permanent("INPUT_MISSING_STREAM", f"sprites are asked for, but input {task.input} has no video")
-    if not info.video[0].width_px or not info.video[0].height_px:
-        raise permanent("INPUT_INVALID", f"the size of the video of input {task.input} cannot be told")
-    return info.video[0]
 
 
 def _end_of(task: media_pb2.SpritesTask, info: MediaInfo) -> Fraction:

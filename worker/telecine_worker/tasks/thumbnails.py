@@ -21,6 +21,7 @@ from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.tasks import shown
+from telecine_worker.tasks.first_video import first_video
 from telecine_worker.tasks.inputs_per_run import inputs_per_run
 from telecine_worker.tasks.moments import CANDIDATES, Evenly, begin_of, selection_of
 from telecine_worker.tasks.picture_files import PictureFile, check_pattern, numbered, picture_file_of
@@ -69,7 +70,7 @@ class _Thumbnails:
         check_pattern(task.path)
         if self._file.encoder not in encoders:
             raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {self._file.encoder}")
-        self._video = _first_video(task, info)
+        self._video = first_video(task.input, info, wanted_for="stills")
         self._size = size(task.width_px, self._video)
         _check_size(self._size, self._file)
         self._begin = begin_of(info)
@@ -192,14 +193,6 @@ def _check_size(size_px: tuple[int, int], file: PictureFile) -> None:
             f"width_px: the stills would have {wide}x{high} px, and {file.codec} takes at most {file.max_side_px} on a side; "
             f"{right} or less would be right",
         )
-
-
-def _first_video(task: media_pb2.ThumbnailsTask, info: MediaInfo) -> VideoStream:
-    if not info.video:
-        raise permanent("INPUT_MISSING_STREAM", f"stills are asked for, but input {task.input} has no video")
-    if not info.video[0].width_px or not info.video[0].height_px:
-        raise permanent("INPUT_INVALID", f"the size of the video of input {task.input} cannot be told")
-    return info.video[0]
 
 
 def _start(wanted: Fraction, begin: Fraction) -> Fraction | None:
