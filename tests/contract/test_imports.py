@@ -32,8 +32,8 @@ MAY_IMPORT = {
     f"worker/{W}": {W, "telecine", "grpc", "google"} | PROCESS,
     "clients/python/telecine_client": {"telecine_client", "telecine", "grpc", "google"},
     "deploy/local/telecine_local": {"telecine_local"},
-    # The options of commands, which complete as all the others do.
-    "deploy/local/telecine_local/commands.py": {"telecine_local", "telecine_client.cli.completion"},
+    # The options that its commands share with the others.
+    "deploy/local/telecine_local/commands.py": {"telecine_local", "telecine_client.cli.options"},
     "deploy/local/telecine_local/offline": {
         "telecine_local", "telecine_client", W, "telecine", "google",
     } | PROCESS,

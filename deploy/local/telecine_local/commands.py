@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from telecine_client.cli import completion
+from telecine_client.cli.options import Changes, PresetName
 
 RedisServer = Annotated[
     Path | None,
@@ -84,22 +84,12 @@ def plan(
     file: Annotated[
         str | None, typer.Argument(metavar="[FILE]", help="{job_id?, tenant?, spec} in JSON or YAML; - is stdin.")
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Instead of a file: see telecine presets.", autocompletion=completion.presets
-        ),
-    ] = None,
+    preset: PresetName = None,
     source: Annotated[
         list[str] | None,
         typer.Option("--input", metavar="NAME=FILE", help="A file here that stands for this input. May be repeated."),
     ] = None,
-    change: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="PATH=VALUE", help="Change a field, e.g. task.transcode.video.crf=20. May be repeated."
-        ),
-    ] = None,
+    change: Changes = None,
     ffmpeg: FFmpeg = None,
 ) -> None:
     """Print what a worker here would run for a job, and what it would check.

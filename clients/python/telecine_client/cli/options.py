@@ -27,6 +27,18 @@ FinishedJobIds = Annotated[
 JobIdOption = Annotated[
     str | None, typer.Option("--job-id", metavar="ID", help="An id of your own; submitting it twice is one job.")
 ]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", metavar="NAME", help="Instead of a file: see telecine presets.", autocompletion=completion.presets
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Change a field, e.g. task.transcode.video.crf=20. May be repeated."
+    ),
+]
 Priority = Annotated[int | None, typer.Option(metavar="0..100", help="Higher goes first; default 50.")]
 Queue = Annotated[str | None, typer.Option(metavar="NAME", help="Which workers take it; default: default.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="May be repeated.")]

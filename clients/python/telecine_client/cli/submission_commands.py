@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from telecine_client.cli import completion
 from telecine_client.cli.exits import UsageError
 from telecine_client.cli.options import (
+    Changes,
     Detach,
     JobIdOption,
     Labels,
     NoOverwrite,
+    PresetName,
     Priority,
     Queue,
     Requirements,
@@ -35,10 +36,7 @@ def submit(
             help="{job_id?, tenant?, spec} in JSON or YAML, one or several in a file; - is stdin.",
         ),
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Instead of files: see telecine presets.", autocompletion=completion.presets),
-    ] = None,
+    preset: PresetName = None,
     source: Annotated[
         list[str] | None,
         typer.Option("--input", metavar="[NAME=]PATH", help="Of the preset: a path or URI. May be repeated."),
@@ -46,12 +44,7 @@ def submit(
     output: Annotated[
         str | None, typer.Option(metavar="DIR", help="Of the preset: the directory or URI its files go to.")
     ] = None,
-    change: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="PATH=VALUE", help="Change a field, e.g. task.transcode.video.crf=20. May be repeated."
-        ),
-    ] = None,
+    change: Changes = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the jobs to their end.")] = False,
     batch: Annotated[bool, typer.Option("--batch", help="All of them or none, at most 500.")] = False,
     validate_only: Annotated[
