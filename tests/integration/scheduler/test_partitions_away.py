@@ -109,6 +109,13 @@ async def admitted(running: Running, tenant: str, job_id: str) -> None:
                 assert grpc.StatusCode.UNAVAILABLE is error.code()
 
 
+async def granted(worker: ScriptedWorker, tenant: str, *, limit: int) -> None:
+    """The next job that the worker is given is this tenant's; it ends well."""
+    grant = await worker.grant(limit=limit)
+    assert tenant == grant.lease.tenant
+    await worker.finish(grant.lease, succeeded=job_pb2.JobResult())
+
+
 async def one_job(running: Running, worker: ScriptedWorker, tenant: str, job_id: str, limit: int) -> None:
     """From its submission to its end, by a worker with one free slot."""
     await submit(running, tenant, job_id)
@@ -236,10 +243,7 @@ async def test_a_begin_whose_answer_was_lost_is_said_again(several: Running, ser
             await one_job(several, worker, "a", "job", 1)
             away.close()
             await admitted(several, "default", "later")
-            grant = await worker.grant(limit=2)
-            await worker.finish(grant.lease, succeeded=job_pb2.JobResult())
-
-    assert "default" == grant.lease.tenant
+            await granted(worker, "default", limit=2)
 
 
 async def test_an_end_that_was_not_heard_of_is_told_later(several: Running, servers: Sequence[RedisServer]) -> None:
@@ -256,10 +260,7 @@ async def test_an_end_that_was_not_heard_of_is_told_later(several: Running, serv
             await one_job(several, second, "a", "job", 1)
             away.close()
             await admitted(several, "b", "later")
-            grant = await second.grant(limit=2)
-            await second.finish(grant.lease, succeeded=job_pb2.JobResult())
-
-    assert "b" == grant.lease.tenant
+            await granted(second, "b", limit=2)
 
 
 async def test_it_is_not_ready_when_none_answers(several: Running, servers: Sequence[RedisServer]) -> None:
