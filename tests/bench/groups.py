@@ -77,7 +77,9 @@ def measure(group: Group, tree: Tree, how: Round, interrupts: Interrupts) -> Mea
         request = prepare(group, tree, system, how)
         try:
             with interrupts.let_through():
-                measured = drive(tree, request, LIMIT_SECONDS + 4 * how.sizes.clip_seconds, interrupts)
+                measured = drive(
+                    tree, request, LIMIT_SECONDS + 8 * how.sizes.clip_seconds * how.sizes.pairs, interrupts
+                )
         except KeyboardInterrupt:
             # Raised below: on its way through the system it would show every log.
             interrupted = True

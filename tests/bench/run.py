@@ -40,25 +40,32 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     server = os.environ.get("TELECINE_TEST_REDIS", "bundled")
     parser.add_argument("--redis", default=server, help=f"bundled, system, or a path of a server; default {server}")
+    parser.add_argument(
+        "--pairs",
+        type=at_least_one,
+        default=1,
+        help="encode so often a round, in turns with the bare command; default 1",
+    )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--long", action="store_true", help="encode for a minute, not for ten seconds")
+    length.add_argument("--long", action="store_true", help="encode for a minute, not for twenty seconds")
     length.add_argument("--tiny", action="store_true", help="the least of everything: shows that it works, no more")
     return parser.parse_args(arguments)
 
 
 def at_least_one(text: str) -> int:
-    """A number of rounds."""
+    """A number of rounds, or of what a round has."""
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} rounds measure nothing; at least 1")
+        raise argparse.ArgumentTypeError(f"{number} of it measure nothing; at least 1")
     return number
 
 
 def sizes_of(options: argparse.Namespace) -> Sizes:
     """How much the options ask for."""
-    if options.tiny:
-        return TINY
-    return dataclasses.replace(DEFAULT, clip_seconds=LONG_CLIP_SECONDS) if options.long else DEFAULT
+    sizes = TINY if options.tiny else DEFAULT
+    if options.long:
+        sizes = dataclasses.replace(sizes, clip_seconds=LONG_CLIP_SECONDS)
+    return dataclasses.replace(sizes, pairs=options.pairs)
 
 
 def places(options: argparse.Namespace) -> Iterator[tuple[groups.Group, str]]:

@@ -28,7 +28,18 @@ MEASURED = {
     "work": {"drain", "cycle", "contract_drain", "contract_cycle", "contract_calls_cycle"},
     "watch": {"one", "many", "bare"},
     "memory": {"queued_job", "scheduler_rss", "scheduler_pss", "worker_rss", "worker_pss"},
-    "encode": {"run", "bare", "around", "whole"},
+    "encode": {
+        "run",
+        "run_cpu",
+        "bare",
+        "bare_cpu",
+        "attempt",
+        "attempt_cpu",
+        "around",
+        "whole",
+        "encoding",
+        "verifying",
+    },
 }
 UNITS = ("_p50_ms", "_per_s", "_bytes", "_s")
 

@@ -59,13 +59,22 @@ def assert_deadline(ended: Any, reason: str, said: str) -> None:
 
 @pytest.mark.parametrize("limit", ["softRunTimeout", "hardRunTimeout"])
 @pytest.mark.parametrize("phase", [Phase.PROBING, Phase.VERIFYING])
-async def test_run_limits_hold_in_every_phase(studio, clips, program, limit, phase):
-    """A probe that never answers, of the input or of what was made."""
+async def test_run_limits_hold_in_every_phase(studio, clips, program, tmp_path, monkeypatch, limit, phase):
+    """A probe that never answers, of the input or of what was made: the limit passes when it hangs, however long that took."""
+    hangs, ahead = tmp_path / "hangs", 0.0
+    monkeypatch.setattr("telecine_worker.ffmpeg.time_limits.boot_seconds", lambda: boot_seconds() + ahead)
+    monkeypatch.setattr("telecine_worker.ffmpeg.time_limits.LOOK_AGAIN_SECONDS", 0.05)
     real = shlex.quote(str(studio.toolchain.ffprobe))
-    hang = "exec sleep 60"
+    hang = f": > {shlex.quote(str(hangs))}; exec sleep 60"
     script = f'case "$*" in *-show_entries*) {hang};; *) exec {real} "$@";; esac' if phase is Phase.VERIFYING else hang
     studio.toolchain = standing_in(studio.toolchain, ffprobe=program(script))
-    ended = await studio.run(TASK, {"main": clips.film(size="64x64", seconds=1)}, limits={limit: "1.5s"})
+    film = clips.film(size="64x64", seconds=1)
+    running = asyncio.create_task(studio.run(TASK, {"main": film}, limits={limit: "600s"}))
+    async with asyncio.timeout(50):
+        while not hangs.exists():
+            await asyncio.sleep(0.01)
+    ahead = 600.0
+    ended = await running
     assert phase is studio.snapshots[-1].phase
     assert_deadline(ended, "RUN_TIMEOUT", "soft_run_timeout" if limit.startswith("soft") else "hard_run_timeout")
     assert [] == studio.left()

@@ -151,12 +151,41 @@ async def test_what_has_no_length_or_no_pictures_is_refused(studio, clips):
 
 
 @pytest.mark.parametrize("extension", ["gif", "mp4", "webp"])
-async def test_a_film_that_ends_early_never_passes(studio, steps, clips, tmp_path, extension):
-    """Its header promises ten seconds; what is not there is not shown for it."""
+async def test_a_film_that_ends_early_never_passes(studio, steps, clips, tools, tmp_path, extension):
+    """Its header promises ten seconds: where damage is to be a warning what there is of it is shown, else nothing."""
     whole = clips.make("preview-fast.mp4", "-i", str(steps), "-c", "copy", "-movflags", "+faststart")
-    cut = tmp_path / "cut.mp4"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    ended = await studio.run(task(f"p.{extension}", clipCount=5), {"main": cut})
-    assert isinstance(ended, Failed), ended
-    assert ended.failure.reason in ("INPUT_TRUNCATED", "INPUT_DAMAGED", "VERIFICATION_FAILED")
-    assert [] == studio.left()
+    cut = half(whole, tmp_path)
+    wanted = task(f"p.{extension}", clipCount=5, duration="1s", frameRate={"numerator": 5, "denominator": 1})
+    for policy in ("DAMAGE_POLICY_FAIL", "DAMAGE_POLICY_UNSPECIFIED"):
+        ended = await studio.run(wanted, {"main": cut}, damage_policy=policy)
+        assert isinstance(ended, Failed), ended
+        assert "INPUT_TRUNCATED" == ended.failure.reason
+        assert [] == studio.left()
+    ended = await studio.succeed(wanted, {"main": cut}, damage_policy="DAMAGE_POLICY_WARN")
+    assert ("INPUT_TRUNCATED", "main") in {(each.reason, each.input_name) for each in ended.warnings}
+    if extension != "webp":
+        found = shown(tools, studio.output / f"p.{extension}")
+        assert (5, 1, True) == (len(found), found[0], found[-1] == found[-2] < 7)
+
+
+async def test_clips_that_lie_apart_are_read_by_themselves(studio, clips, tools, tmp_path):
+    """Forty seconds, four of each grey, are not read as a whole for two clips of it; they are where nothing comes of one."""
+    slow = clips.make(
+        "preview-slow.mp4",
+        *("-f", "lavfi", "-i", "color=black:s=96x64:r=5:d=40,geq=lum='20+20*floor(N/20)':cb=128:cr=128"),
+        *("-c:v", "libx264", "-qp", "2", "-pix_fmt", "yuv420p", "-g", "30", "-movflags", "+faststart"),
+    )
+    wanted = task("p.gif", duration="0.8s", clipCount=2, frameRate={"numerator": 5, "denominator": 1})
+    await studio.succeed(wanted, {"main": slow})
+    assert [2, 2, 7, 7] == shown(tools, studio.output / "p.gif")
+    await studio.succeed(wanted, {"main": half(slow, tmp_path)}, damage_policy="DAMAGE_POLICY_WARN")
+    found = shown(tools, studio.output / "p.gif")
+    assert ([2, 2], True) == (found[:2], 2 < found[2] == found[3] < 6)
+
+
+def half(film: Path, folder: Path) -> Path:
+    """The first half of the pictures of *film*, which says at its front that it has all of them."""
+    data = film.read_bytes()
+    path = folder / "half.mp4"
+    path.write_bytes(data[: (data.index(b"mdat") + len(data)) // 2])
+    return path

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from telecine.v1 import media_pb2
 from telecine_worker.failure import FailureKind
-from telecine_worker.outcome import Failed
+from telecine_worker.outcome import Failed, Succeeded
 
 
 def task(*metrics: str) -> dict[str, Any]:
@@ -106,3 +107,31 @@ async def test_what_has_no_pictures_cannot_be_compared(studio, clips, film):
     assert isinstance(ended, Failed)
     assert (FailureKind.PERMANENT, "INPUT_MISSING_STREAM") == (ended.failure.kind, ended.failure.reason)
     assert "input d has no video" in ended.failure.message
+
+
+async def test_it_is_said_for_how_long_they_were_compared(studio, clips, film, tmp_path):
+    """Of the pictures: a sound that goes on is none, and what a file lacks was not compared: a failure or a warning."""
+    longer = clips.make(
+        "quality-sound.mp4",
+        "-i",
+        str(film),
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=440:d=4",
+        *("-map", "0:v", "-map", "1:a", "-c:v", "copy"),
+    )
+    assert 2.0 == (await measured(studio, longer, longer, "ssim"))["quality.duration_seconds"]
+    whole = clips.make("quality-fast.mp4", "-i", str(film), *("-c", "copy", "-movflags", "+faststart"))
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    spec = studio.spec(task("ssim"), {"r": film, "d": cut})
+    spec.ClearField("output")
+    ended = await studio.attempt(spec).run()
+    assert isinstance(ended, Failed)
+    assert "INPUT_TRUNCATED" == ended.failure.reason
+    spec.damage_policy = media_pb2.DAMAGE_POLICY_WARN
+    ended = await studio.attempt(spec).run()
+    assert isinstance(ended, Succeeded), ended
+    assert ("INPUT_TRUNCATED", "d") in {(each.reason, each.input_name) for each in ended.warnings}
+    assert 0.3 < ended.measurements["quality.duration_seconds"] < 1.6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 from dataclasses import dataclass
@@ -174,3 +175,17 @@ async def test_a_film_that_ends_early_never_passes(studio, clips, steps, tmp_pat
     ended = await studio.run(task(interval="0.5s"), {"main": cut}, damage_policy="DAMAGE_POLICY_WARN")
     assert isinstance(ended, Succeeded), ended
     assert "INPUT_TRUNCATED" in {warning.reason for warning in ended.warnings}
+
+
+@pytest.mark.parametrize("side", [1, 2])
+async def test_of_a_film_that_ends_early_there_are_the_sheets_that_are_filled(studio, clips, steps, tmp_path, side):
+    """With WARN: the index has as many cues as there are pictures, in sheets that are there."""
+    whole = clips.make("sprite-fast.mp4", "-i", str(steps), "-c", "copy", "-movflags", "+faststart")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 4 // 5])
+    wanted = task(interval="0.25s", columns=side, rows=side, tileWidthPx=32)
+    ended = await studio.succeed(wanted, {"main": cut}, damagePolicy="DAMAGE_POLICY_WARN")
+    found = check_index(ended, studio.output, "s/index.vtt")
+    sheets = [each for each in ended.artifacts if each.media_type == "image/png"]
+    assert math.ceil(len(found) / side**2) == len(sheets)
+    assert 5 < len(found) < 18

@@ -367,3 +367,35 @@ async def test_a_film_that_ends_early_never_passes(studio, steps, tmp_path, cont
         ended = await studio.run(task(**selection), {"main": fast})
         assert isinstance(ended, Failed), ended
         assert [] == studio.left()
+
+
+@pytest.mark.parametrize("selection", [at(0.48), {"best": 1}])
+async def test_stills_of_interlaced_films_are_whole(studio, clips, tools, selection):
+    """A bar that moves from field to field is no comb."""
+    graph = (
+        "color=black:s=160x96:r=50:d=1,drawbox=x=0:y=0:w=40:h=ih:color=white:t=fill,scroll=h=0.05,interlace=lowpass=0"
+    )
+    coded = ("-c:v", "libx264", "-qp", "4", "-x264-params", "tff=1", "-pix_fmt", "yuv420p")
+    film = clips.make("bar.mp4", "-f", "lavfi", "-i", graph, *coded)
+    await studio.succeed(task(**selection), {"main": film})
+
+    def comb(pixels: bytes) -> int:
+        """How much neighbouring lines differ in the first picture."""
+        return sum(abs(one - other) for one, other in zip(pixels[: 160 * 95], pixels[160 : 160 * 96], strict=True))
+
+    assert comb(grey(tools, studio.output / "t" / "1.png")) < comb(grey(tools, film)) / 2
+
+
+async def test_of_a_film_that_ends_early_there_are_the_pictures_before_its_end(studio, clips, steps, tmp_path):
+    """With WARN, under their own numbers; where there are none, the job fails."""
+    whole = clips.make("thumb-fast.mp4", "-i", str(steps), "-c", "copy", "-movflags", "+faststart")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 4 // 5])
+    offsets = {"offsets": {"offsets": ["4.8s", "0.4s", "4.7s", "0.9s"]}}
+    ended = await studio.succeed(task("%d.png", **offsets), {"main": cut}, damagePolicy="DAMAGE_POLICY_WARN")
+    assert ["2.png", "4.png"] == [each.path for each in ended.artifacts]
+    assert "INPUT_TRUNCATED" in {each.reason for each in ended.warnings}
+    nothing = {"offsets": {"offsets": ["4.8s"]}}
+    failed = await studio.run(task("%d.png", **nothing), {"main": cut}, damagePolicy="DAMAGE_POLICY_WARN")
+    assert isinstance(failed, Failed)
+    assert "INPUT_TRUNCATED" == failed.failure.reason

@@ -101,3 +101,18 @@ async def test_hdr_in_h264_is_a_decision_of_the_caller(studio, clips, tools):
     task["video"]["pixelFormat"] = "yuv420p10le"
     await studio.succeed({"transcode": task}, {"main": film})
     assert ("bt2020", "smpte2084", "bt2020nc") == tags(tools, studio.output / "o.mp4")
+
+
+@pytest.mark.parametrize(
+    ("codec", "lines", "matrix", "luma"), [("png", 720, "bt709", 144), ("ffv1", 180, "smpte170m", 127)]
+)
+async def test_rgb_becomes_what_players_of_its_size_expect(studio, clips, tools, codec, lines, matrix, luma):
+    """By the matrix of high definition from 720 lines on, and the result says which it has."""
+    color = f"color=0x20C040:size=320x{lines}:rate=5:duration=0.4,format=gbrp"
+    film = clips.make("green.mkv", "-f", "lavfi", "-i", color, "-c:v", codec)
+    video = {"codec": "h264", "preset": "ultrafast", "crf": 4}
+    await studio.succeed({"transcode": {"input": "main", "path": "o.mp4", "video": video}}, {"main": film})
+    assert matrix == tools.video(studio.output / "o.mp4")["color_space"]
+    argv = [str(tools.toolchain.ffmpeg), "-v", "error", "-i", str(studio.output / "o.mp4"), "-frames:v", "1"]
+    pixels = subprocess.run([*argv, "-f", "rawvideo", "-"], capture_output=True, check=True, timeout=60).stdout
+    assert abs(luma - pixels[len(pixels) // 3]) <= 1

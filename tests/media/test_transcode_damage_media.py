@@ -114,3 +114,32 @@ async def test_a_probe_counts_damage_whatever_the_policy(studio, clips, tmp_path
     spec.ClearField("output")
     ended = await studio.attempt(spec).run()
     assert ended.measurements["decode.error_count"] > 0
+
+
+async def test_what_is_copied_has_the_faults_of_its_source(studio, clips, tmp_path):
+    """They are its warnings where the copy does not decode, and fail the job with FAIL, of which nothing is copied then."""
+    copy = transcode("mkv", video={"codec": "copy"}, audio={"codec": "copy"})
+    source = hurt(clips, tmp_path, "mp4")
+    ended = await studio.succeed(copy, {"main": source}, damagePolicy=WARN)
+    assert [WarningReason.INPUT_DAMAGED] == [each.reason for each in ended.warnings]
+    failed = await studio.run(copy, {"main": source}, damagePolicy=FAIL)
+    assert isinstance(failed, Failed)
+    assert "INPUT_DAMAGED" == failed.failure.reason
+
+
+async def test_the_damaged_one_of_several_inputs_is_named(studio, clips, tmp_path):
+    """By what FFmpeg says, or by its size."""
+    task = {"ffmpeg": {"args": ["-i", "a", "-i", "b", "-map", "0:v", "-map", "1:a", "o.mp4"], "outputs": ["o.mp4"]}}
+    good = clips.film(seconds=1)
+    for bad in (hurt(clips, tmp_path, "mp4"), half(clips, tmp_path, "mp4")):
+        ended = await studio.succeed(task, {"a": good, "b": bad}, damagePolicy=WARN)
+        assert {"b"} == {each.input_name for each in ended.warnings}
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+async def test_a_waveform_of_a_film_that_ends_early_is_drawn(studio, clips, tmp_path, container):
+    """How long the sound is, is what its own step told."""
+    task = {"audio": {"input": "main", "path": "a.m4a", "audio": {"codec": "aac"}, "waveformPath": "w.png"}}
+    ended = await studio.succeed(task, {"main": half(clips, tmp_path, container)}, damagePolicy=WARN)
+    assert ["a.m4a", "w.png"] == [each.path for each in ended.artifacts]
+    assert WarningReason.INPUT_TRUNCATED in [each.reason for each in ended.warnings]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -44,30 +45,29 @@ def near(expected: tuple[int, int, int], actual: tuple[int, int, int], by: int =
     return all(abs(one - other) <= by for one, other in zip(expected, actual, strict=True))
 
 
-async def test_deinterlacing_gives_whole_pictures(studio, clips, tools):
-    """Fields of 50 moments become 25 pictures that are closer to those of the source than the combed ones are; anamorphic
-    pixels become square.
+async def test_interlaced_sources_become_whole_pictures(studio, clips, tools):
+    """Fields of 50 moments become 25 pictures that are closer to those of the source than the combed ones are, and are no
+    fields any more, where the source says what it is; where only its pictures do (Matroska without a word), if asked.
+    Anamorphic pixels become square.
     """
     moving = "testsrc2=size=144x96:rate=50:duration=1,gblur=sigma=3,scroll=horizontal=0.03"
     fields = f"{moving},interlace=scan=tff:lowpass=0,setsar=64/45"
     coded = ("-c:v", "libx264", "-qp", "4", "-x264-params", "tff=1", "-pix_fmt", "yuv420p")
     # FFmpeg 5 else says that the other field is the first.
     first = () if tools.toolchain.ffmpeg_version.number >= (6, 0) else ("-top", "1")
-    film = clips.make("fields.mkv", "-f", "lavfi", "-i", fields, *coded, *first)
+    film = clips.make("fields.mp4", "-f", "lavfi", "-i", fields, *coded, *first)
+    silent = clips.make("fields.mkv", "-i", str(film), "-c", "copy", "-field_order", "progressive")
     progressive = clips.make(
         "whole.mkv", "-f", "lavfi", "-i", moving, "-vf", "select='not(mod(n,2))'", "-r", "25", "-c:v", "ffv1"
     )
-    likeness = []
-    for filters in ({}, {"deinterlace": True}):
-        ended = await studio.succeed(transcode(filters=filters), {"main": film})
+    combed = tools.ssim(film, progressive, "null")
+    for source, filters in ((film, {}), (silent, {"deinterlace": True})):
+        ended = await studio.succeed(transcode(filters=filters), {"main": source})
         made = ended.artifacts[0].media.video[0]
-        assert (204, 96, "25") == (
-            made.width_px,
-            made.height_px,
-            tools.video(studio.output / "o.mp4")["nb_read_packets"],
-        )
-        likeness.append(tools.ssim(studio.output / "o.mp4", progressive, "scale=204:96:flags=bicubic"))
-    assert likeness[1] > likeness[0] + 0.02
+        packets = tools.video(studio.output / "o.mp4")["nb_read_packets"]
+        assert (204, 96, "25", False) == (made.width_px, made.height_px, packets, made.is_interlaced)
+        scaled = "scale=204:96:flags=bicubic"
+        assert tools.ssim(studio.output / "o.mp4", progressive, scaled) > combed + 0.02
 
 
 async def test_a_crop_is_of_the_picture_as_shown(studio, clips, tools):
@@ -128,6 +128,22 @@ async def test_a_watermark_keeps_its_size_and_stands_in_the_middle(studio, clips
     assert near((254, 0, 0), mean_color(tools.toolchain, made, frame=5, rectangle=(50, 31, 28, 28)))
     assert near((128, 128, 128), mean_color(tools.toolchain, made, frame=5, rectangle=(40, 31, 6, 28)))
     assert near((128, 128, 128), mean_color(tools.toolchain, made, frame=5, rectangle=(84, 31, 20, 28)))
+
+
+@pytest.mark.parametrize("size", [{"width": 0.25}, {}])
+async def test_a_watermark_that_says_it_lies_is_turned_and_not_squeezed(studio, clips, tmp_path, tools, size):
+    """A JPEG whose EXIF turns it clockwise, as cameras write it: stored blue on the left and red on the right."""
+    drawn = "color=red:size=64x32,drawbox=0:0:32:32:blue:t=fill"
+    stored = clips.make("stored.jpg", "-f", "lavfi", "-i", drawn, "-frames:v", "1").read_bytes()
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">HHHIHH4x", 1, 0x112, 3, 1, 6, 0)
+    lying = tmp_path / "lying.jpg"
+    lying.write_bytes(stored[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + stored[2:])
+    inputs = {"main": gray(clips), "logo": lying}
+    await studio.succeed(transcode(filters={"watermark": {"input": "logo", **size}}), inputs)
+    wide = 80 if size else 32
+    for upper, color in ((True, (0, 0, 254)), (False, (254, 0, 0))):
+        place = (160 - wide // 2 + 4, 90 - wide + 4 if upper else 94, wide - 8, wide - 8)
+        assert near(color, mean_color(tools.toolchain, studio.output / "o.mp4", frame=3, rectangle=place), 16)
 
 
 @pytest.mark.parametrize(("name", "text"), [("words.srt", SUBTITLES), ("words.vtt", VTT), ("words.ass", "")])

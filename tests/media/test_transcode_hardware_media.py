@@ -48,6 +48,31 @@ async def test_software_takes_over_where_hardware_was_only_preferred(studio, cli
     assert ["o.mp4"] == studio.left()
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (251, "[vost#0:0/h264_vaapi @ 0x5] [error] Task finished with error code: -5 (Input/output error)"),
+        (244, "[h264_vaapi @ 0x5] [error] Failed to upload: Cannot allocate memory"),
+        (255, "[AVHWDeviceContext @ 0x5] [error] Failed to open the device: Operation not permitted"),
+    ],
+)
+async def test_a_driver_that_fails_like_a_disk_is_hardware_all_the_same(studio, clips, tmp_path, code, said):
+    """An FFmpeg that ends as a driver would make it end, and encodes by software: that takes over, with a warning."""
+    stand_in = tmp_path / "ffmpeg"
+    stand_in.write_text(
+        f'#!/bin/sh\ncase "$*" in *h264_vaapi*) echo "{said}" >&2; exit {code};; esac\n'
+        f'exec {studio.toolchain.ffmpeg} "$@"\n'
+    )
+    stand_in.chmod(0o755)
+    confinement = studio.toolchain.confinement
+    confinement = replace(confinement, readable=(*confinement.readable, str(stand_in)))
+    studio.toolchain = replace(studio.toolchain, ffmpeg=stand_in, confinement=confinement)
+    with_encoders(studio, "h264_vaapi")
+    ended = await studio.succeed(transcode("HARDWARE_PREFERRED", preset="ultrafast"), {"main": clips.film()})
+    assert [WarningReason.HARDWARE_FAILED] == [each.reason for each in ended.warnings]
+    assert said.rpartition("[error] ")[2] in ended.warnings[0].message
+
+
 @pytest.mark.usefixtures("no_hardware")
 @pytest.mark.parametrize("name", LISTED)
 async def test_required_hardware_that_fails_sends_the_job_elsewhere(studio, clips, name):

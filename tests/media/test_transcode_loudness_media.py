@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from telecine_worker.ffmpeg.warning import WarningReason
+
 _MEASURED = re.compile(r'"input_(i|tp)" : "([^"]*)"')
 
 
@@ -98,3 +100,16 @@ async def test_surround_sound_keeps_its_channels(studio, clips, tools):
     await studio.succeed(transcode("o.m4a", {"codec": "aac", "loudness": {}}), {"main": source})
     assert 6 == tools.audio(studio.output / "o.m4a")["channels"]
     assert abs(loudness(tools, studio.output / "o.m4a")["i"] + 16) <= 0.5
+
+
+@pytest.mark.parametrize(("peaks", "warned"), [("0", False), ("if(lt(mod(t,1),0.001),0.9,0)", True)])
+async def test_it_is_said_where_one_volume_does_not_do(studio, clips, peaks, warned):
+    """A quiet tone alone is made louder evenly, however even it is; with clicks near full scale it is compressed, and told."""
+    tone = f"aevalsrc='0.05*sin(2000*t)+{peaks}':s=48000:d=4"
+    source = clips.make(f"tone-{warned}.wav", "-f", "lavfi", "-i", tone)
+    ended = await studio.succeed(transcode("o.wav", {"codec": "pcm_s16le", "loudness": {}}), {"main": source})
+    assert [WarningReason.LOUDNESS_COMPRESSED] * warned == [each.reason for each in ended.warnings]
+    if warned:
+        lufs, said = ended.measurements["loudness.integrated_lufs"], ended.warnings[0].message
+        assert f"It has {lufs:.2f} LUFS, peaks at" in said
+        assert "cannot be made -16.00 LUFS loud by one volume" in said

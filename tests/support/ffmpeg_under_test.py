@@ -76,6 +76,13 @@ def make_clip(path: Path, *, seconds: float, size: str = "320x180", rate: int = 
     return path
 
 
+def make_noise(path: Path, *, seconds: float, size: str) -> Path:
+    """A film of many bytes, soon made: pictures of noise, Motion JPEG."""
+    source = f"testsrc2=size={size}:rate=25:duration={seconds},noise=alls=100:allf=t+u"
+    ffmpeg("-f", "lavfi", "-i", source, "-c:v", "mjpeg", "-q:v", "1", "-pix_fmt", "yuvj444p", str(path))
+    return path
+
+
 def probe(path: Path) -> dict[str, Any]:
     """ffprobe's JSON: format, and streams by type, packets counted."""
     argv = [

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ from telecine_process.options import setting, usage_error
 from telecine_worker.config import Config, default_work_dir, split
 from telecine_worker.ffmpeg.command import environment
 from telecine_worker.ffmpeg.toolchain import Toolchain, ToolchainError, find
-from telecine_worker.sandbox.confinement import Limits
+from telecine_worker.sandbox.confinement import NONE, Confinement, Limits
 from telecine_worker.sandbox.selection import SandboxRefused, Wish, choose
 from telecine_worker.storage.address_guard import IpNetwork, parse_network
 from telecine_worker.storage.store_places import StorePlace, parse_store_root
@@ -106,22 +106,15 @@ def serve(
         )  # fmt: skip
     except ValueError as error:
         raise usage_error(str(error)) from error
+    sandbox_choice = _SandboxChoice(config, must_hold=not check)
     try:
-        toolchain = find(ffmpeg=config.ffmpeg, ffprobe=config.ffprobe)
-    except ToolchainError as error:
+        toolchain = find(ffmpeg=config.ffmpeg, ffprobe=config.ffprobe, confine=sandbox_choice.confinement)
+    except (ToolchainError, SandboxRefused) as error:
         print(f"telecine-worker: {error}", file=sys.stderr)  # noqa: T201 - the reason not to start
         raise SystemExit(2) from error
-    refusal = None
-    try:
-        toolchain = _confined(toolchain, config)
-    except SandboxRefused as error:
-        refusal = str(error)
     if check:
-        print(json.dumps(_found(toolchain, refusal)))  # noqa: T201 - what was asked for
+        print(json.dumps(_found(toolchain, sandbox_choice.refusal)))  # noqa: T201 - what was asked for
         return
-    if refusal:
-        print(f"telecine-worker: {refusal}", file=sys.stderr)  # noqa: T201 - the reason not to start
-        raise SystemExit(2)
     configure_logs(log_level)
     # Imported late, so that --help and a wrong setting are answered at once.
     from telecine_worker.app import run  # noqa: PLC0415
@@ -144,18 +137,30 @@ def _networks(text: str) -> tuple[IpNetwork, ...]:
         raise usage_error(f"TELECINE_HTTP_ALLOW: {error}") from error
 
 
-def _confined(toolchain: Toolchain, config: Config) -> Toolchain:
-    """Raises SandboxRefused."""
-    limits = Limits(
-        most_file_bytes=config.output_max_bytes,
-        most_memory_bytes=config.memory_max_bytes or None,
-        cgroups=tuple(map(str, config.cgroups)),
-    )
-    programs = (toolchain.ffmpeg, toolchain.ffprobe)
-    return replace(
-        toolchain,
-        confinement=choose(config.sandbox, programs=programs, environment=environment("self-test"), limits=limits),
-    )
+class _SandboxChoice:
+    """Made when the programs are known, before their encoders are tried. Where none holds and none *must_hold*, *refusal* is
+    why.
+    """
+
+    def __init__(self, config: Config, *, must_hold: bool) -> None:
+        self._config = config
+        self._must_hold = must_hold
+        self.refusal: str | None = None
+
+    def confinement(self, programs: Sequence[Path]) -> Confinement:
+        """Raises SandboxRefused."""
+        limits = Limits(
+            most_file_bytes=self._config.output_max_bytes,
+            most_memory_bytes=self._config.memory_max_bytes or None,
+            cgroups=tuple(map(str, self._config.cgroups)),
+        )
+        try:
+            return choose(self._config.sandbox, programs=programs, environment=environment("self-test"), limits=limits)
+        except SandboxRefused as error:
+            if self._must_hold:
+                raise
+            self.refusal = str(error)
+            return NONE
 
 
 def _found(toolchain: Toolchain, refusal: str | None) -> dict[str, object]:

@@ -85,7 +85,8 @@ class Worker:
         roots = FileRoots(config.file_roots)
         self._stores = ObjectStores(roots=StoreRoots(config.store_roots))
         self._stores.check()
-        cache = InputCache(work_dir.emptied("cache"), config.cache_bytes)
+        cache = InputCache(work_dir.emptied("cache"), config.cache_bytes, on_look=metrics.count_look)
+        metrics.cache_bytes.set_function(lambda: cache.kept_bytes)
         intake = Intake(
             roots=roots, network=Network(guard=AddressGuard(config.http_allow)), stores=self._stores,
             directory=config.work_dir, max_bytes=config.input_max_bytes,

@@ -19,6 +19,7 @@ _OUTCOMES = ("succeeded", "returned", "cancelled", "abandoned")
 # Failures for want of time, by reason.
 _LIMITS = {"STALLED": "stall", "RUN_TIMEOUT": "run", "TOTAL_TIMEOUT": "total"}
 _REFUSALS = ("no_slot", "draining", "unhealthy", "unsupported")
+_LOOKS = ("hit", "miss")
 _SCHEMES = ("file", "http", "https", "s3", "gs", "az")
 
 
@@ -57,9 +58,18 @@ class WorkerMetrics:
         )
         self.healthy.set(1)
         self.input_bytes = Counter(
-            "telecine_worker_input_bytes", "Bytes of opened inputs, by scheme; all but those of file are fetched.", ["scheme"],
+            "telecine_worker_input_bytes", "Bytes of opened inputs, by scheme; all but those of file are fetched, or cached.",
+            ["scheme"], registry=registry,
+        )  # fmt: skip
+        self.cached_inputs = Counter(
+            "telecine_worker_cached_inputs", "Inputs that were looked for in the cache and opened, by whether they were there.",
+            ["result"], registry=registry,
+        )  # fmt: skip
+        self.cached_input_bytes = Counter(
+            "telecine_worker_cached_input_bytes", "Bytes of inputs that were in the cache, and not fetched again.",
             registry=registry,
         )  # fmt: skip
+        self.cache_bytes = Gauge("telecine_worker_cache_bytes", "Bytes of inputs in the cache.", registry=registry)
         self.output_bytes = Counter("telecine_worker_output_bytes", "Bytes of published files.", registry=registry)
         self.phases = Histogram(
             "telecine_attempt_phase_seconds", "Wall time of ended attempts in each phase that they entered, by kind of task.",
@@ -91,6 +101,8 @@ class WorkerMetrics:
             self.refusals.labels(reason)
         for scheme in _SCHEMES:
             self.input_bytes.labels(scheme)
+        for result in _LOOKS:
+            self.cached_inputs.labels(result)
 
     def show_sandbox(self, used: Mode) -> None:
         """Once, at the start."""
@@ -109,6 +121,11 @@ class WorkerMetrics:
     def count_input(self, scheme: str, size_bytes: int) -> None:
         """An input was opened."""
         self.input_bytes.labels(scheme).inc(size_bytes)
+
+    def count_look(self, found_bytes: int | None) -> None:
+        """So many bytes of an input were in the cache; None: it was fetched."""
+        self.cached_inputs.labels("miss" if found_bytes is None else "hit").inc()
+        self.cached_input_bytes.inc(found_bytes or 0)
 
     def count_end(self, ended: Ended, *, task: str, speed: float) -> None:
         """An attempt ended; *speed* is the last one it reported, 0 while unknown."""

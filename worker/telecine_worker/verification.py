@@ -6,14 +6,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from telecine_worker.execution import Execution
+from telecine_worker.failure import AttemptFailed
 from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.expected_package import ExpectedPackage
 from telecine_worker.ffmpeg.media_info import MediaInfo
+from telecine_worker.ffmpeg.mismatch import FAILED
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.run import Surroundings
 from telecine_worker.ffmpeg.stop_order import Stopped
 from telecine_worker.ffmpeg.verify import verify
-from telecine_worker.ffmpeg.verify_pictures import check_picture, decode_pictures
+from telecine_worker.ffmpeg.verify_pictures import check_picture, decode_pictures, runs
 from telecine_worker.package_verification import PackageVerification
 from telecine_worker.storage.staging import Staging
 from telecine_worker.storage.threads import Threads
@@ -29,8 +32,8 @@ class Checked:
 
 
 class Verification:
-    """Of the staged files of one attempt. *whole*: all of each file is decoded, however long. *on_usage* hears what each
-    process cost.
+    """Of the staged files of one attempt, made by *execution*. *whole*: all of each file is decoded, however long. *on_usage*
+    hears what each process cost.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Verification:
         around: Surroundings,
         staging: Staging,
         threads: Threads,
+        execution: Execution,
         *,
         whole: bool,
         on_usage: Callable[[Usage], None],
@@ -45,22 +49,31 @@ class Verification:
         self._around = around
         self._staging = staging
         self._threads = threads
+        self._execution = execution
         self._whole = whole
         self._on_usage = on_usage
 
-    async def check(self, plan: Plan, *, encoded_frames: int | None) -> list[Checked]:
-        """Every file that is to be published, in that order. *encoded_frames* is what the encoder says it made.
+    async def check(self, plan: Plan) -> list[Checked]:
+        """Every file that is to be published, in that order. Raises AttemptFailed, Stopped."""
+        adjusted = self._execution.adjusted(plan)
+        if adjusted.package is not None:
+            return await self._check_package(adjusted.package, self._execution.encoded_frames)
+        try:
+            return await self._check_files(adjusted)
+        except AttemptFailed as error:
+            # What was copied has the faults of its source, which nobody decoded so far.
+            if error.failure.reason != FAILED or not await self._execution.examine(plan.examination):
+                raise
+        return await self._check_files(self._execution.adjusted(plan), decodes=False)
 
-        Raises AttemptFailed, Stopped.
-        """
-        if plan.package is not None:
-            return await self._check_package(plan.package, encoded_frames)
+    async def _check_files(self, plan: Plan, *, decodes: bool = True) -> list[Checked]:
         checked = await self._check_pictures(plan) if plan.sequence else []
         for each in plan.artifacts[len(checked) :]:
-            checked.append(await self._check_file(each, encoded_frames))
+            checked.append(await self._check_file(each, decodes=decodes or each.encoded))
         return checked
 
-    async def _check_file(self, expected: Expected, encoded_frames: int | None) -> Checked:
+    async def _check_file(self, expected: Expected, *, decodes: bool) -> Checked:
+        encoded_frames = self._execution.encoded_frames
         fd = await self._threads.run(self._staging.open_file, expected.file_name, expected.path)
         with os.fdopen(fd):
             verified = await verify(
@@ -71,6 +84,7 @@ class Verification:
                 on_block=lambda _: None,
                 on_usage=self._on_usage,
                 whole=self._whole,
+                decodes=decodes,
             )
         return Checked(expected=expected, info=verified.info)
 
@@ -90,14 +104,16 @@ class Verification:
             checked.append(Checked(expected=expected, info=info))
             if self._around.stop.given:
                 raise Stopped
-        await decode_pictures(
-            self._around,
-            pictures,
-            plan.sequence,
-            cwd=self._staging.cwd,
-            on_block=lambda _: None,
-            on_usage=self._on_usage,
-        )
+        for number, run in runs(pictures, plan.sequence):
+            await decode_pictures(
+                self._around,
+                run,
+                plan.sequence,
+                first_number=number,
+                cwd=self._staging.cwd,
+                on_block=lambda _: None,
+                on_usage=self._on_usage,
+            )
         return checked
 
     def _check_picture(self, expected: Expected) -> MediaInfo:

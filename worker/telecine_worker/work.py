@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
@@ -10,18 +10,20 @@ from typing import Concatenate, ParamSpec, TypeVar
 from telecine.v1 import media_pb2
 from telecine_worker.execution import Execution
 from telecine_worker.failure import AttemptFailed
-from telecine_worker.ffmpeg import failure_kinds
+from telecine_worker.ffmpeg import failure_kinds, mismatch
 from telecine_worker.ffmpeg.findings import Findings, Wanted
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.probe import probe
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Block, Meter, Phase, Snapshot, Stage
 from telecine_worker.ffmpeg.run import Surroundings
+from telecine_worker.ffmpeg.stated_size import shortfall
 from telecine_worker.ffmpeg.stop_order import Stopped
 from telecine_worker.ffmpeg.warning import MediaWarning
 from telecine_worker.inputs import Inputs
 from telecine_worker.outcome import Ended, Succeeded
 from telecine_worker.preparation import Prepared, prepare_all
+from telecine_worker.scripts import shortened, write_scripts
 from telecine_worker.source_damage import SourceDamage
 from telecine_worker.storage.destination import Destination
 from telecine_worker.storage.destinations import Destinations, InputPlaces
@@ -31,7 +33,7 @@ from telecine_worker.storage.sources import Intake
 from telecine_worker.storage.staging import Staging
 from telecine_worker.storage.threads import Threads
 from telecine_worker.tasks import kinds
-from telecine_worker.tasks.plan import Plan, Step, filled
+from telecine_worker.tasks.plan import Plan, Step
 from telecine_worker.verification import Checked, Verification
 
 P = ParamSpec("P")
@@ -73,6 +75,8 @@ class Work:
         self._around = around
         self._meter = meter
         self._on_progress = on_progress
+        # What is missing of inputs that were cut off.
+        self._cut_files: dict[str, str] = {}
         self._opened = Inputs(intake, threads, tenant=tenant, stopped=lambda: around.stop.given, on_input=on_input)
         self._execution = Execution(
             around, self._opened, Wanted(), cwd="/", source_damage=self._source_damage(),
@@ -99,6 +103,9 @@ class Work:
                 probed = await probe(self._around, fd, name=f"input {name}")
             self._add_usage(probed.usage)
             self.inputs[name] = probed.info
+            missing = await self._threads.run(shortfall, fd)
+            if missing:
+                self._cut_files[name] = missing
 
     async def plan(self) -> Plan:
         """What to do; the staging folder is there, where something will be written."""
@@ -147,27 +154,35 @@ class Work:
 
     async def run(self, plan: Plan) -> None:
         """Run every step."""
+        source_damage = self._source_damage()
+        async with self._disk_suspected():
+            source_damage.judge_files(plan.steps)
         self._execution = Execution(
             self._around, self._opened, plan.wanted or Wanted(), cwd=self._staging.cwd if self._destination else "/",
-            source_damage=self._source_damage(), on_block=self._on_block, on_usage=self._add_usage,
+            source_damage=source_damage, on_block=self._on_block, on_usage=self._add_usage,
         )  # fmt: skip
-        stages = [_stage(step, plan) for step in plan.steps]
+        examined = plan.examination if self._spec.damage_policy == media_pb2.DAMAGE_POLICY_FAIL else ()
+        steps = (*examined, *plan.steps)
+        stages = [_stage(step, steps) for step in steps]
         self._meter.plan([*stages, *(_AFTER_ENCODING if plan.artifacts else ())])
         await self._threads.run(self._write_scripts, plan)
-        for step, stage in zip(plan.steps, stages, strict=True):
+        for step, stage in zip(steps, stages, strict=True):
             self._begin(stage)
             async with self._disk_suspected():
-                await self._execution.run(step)
+                await (self._execution.examine((step,)) if step in examined else self._execution.run(step))
 
     async def verify(self, plan: Plan) -> list[Checked]:
         """Check every file that is to be published, in that order."""
         self._begin(_VERIFYING)
         whole = self._spec.verification == media_pb2.VERIFICATION_WHOLE
-        verification = Verification(self._around, self._staging, self._threads, whole=whole, on_usage=self._add_usage)
+        if plan.sequence and self._execution.is_cut_short:
+            counted = self._execution.encoded_frames or 0
+            plan = await self._threads.run(shortened, plan, self._staging, self._opened.urls, counted)
+        verification = Verification(
+            self._around, self._staging, self._threads, self._execution, whole=whole, on_usage=self._add_usage
+        )
         async with self._disk_suspected():
-            return await verification.check(
-                self._execution.adjusted(plan), encoded_frames=self._execution.encoded_frames
-            )
+            return await verification.check(plan)
 
     async def prepare(self, checked: list[Checked]) -> list[Prepared]:
         """Take the checksum of every file, and bring it to where one step makes it visible."""
@@ -218,8 +233,7 @@ class Work:
         return self.destination.staging
 
     def _source_damage(self) -> SourceDamage:
-        only = "" if len(self._spec.inputs) != 1 else next(iter(self._spec.inputs))
-        return SourceDamage(self._spec.damage_policy, input_name=only)
+        return SourceDamage(self._spec.damage_policy, inputs=sorted(self._spec.inputs), cut_files=self._cut_files)
 
     def _begin(self, stage: Stage) -> None:
         self.raise_if_stopped()
@@ -259,19 +273,18 @@ class Work:
             raise
 
     def _write_scripts(self, plan: Plan) -> None:
-        for script in plan.scripts:
-            lines = ["".join(filled(each, self._opened.urls, {}) for each in line) for line in script.lines]
-            self._staging.write_file(script.file_name, "\n".join([*lines, ""]).encode())
+        if plan.scripts:
+            write_scripts(plan, self._staging, self._opened.urls)
 
 
 _VERIFYING = Stage(phase=Phase.VERIFYING, weight=VERIFYING_SHARE)
 _UPLOADING = Stage(phase=Phase.UPLOADING, weight=UPLOADING_SHARE)
 _PUBLISHING = Stage(phase=Phase.PUBLISHING, weight=PUBLISHING_SHARE)
 # What becomes of a file that ends early, or has a hole.
-_SUSPICIOUS = failure_kinds.DAMAGE | {failure_kinds.UNKNOWN.reason, "VERIFICATION_FAILED"}
+_SUSPICIOUS = failure_kinds.DAMAGE | {failure_kinds.UNKNOWN.reason, mismatch.FAILED}
 _AFTER_ENCODING = (_VERIFYING, _UPLOADING, _PUBLISHING)
 
 
-def _stage(step: Step, plan: Plan) -> Stage:
-    total = sum(each.weight for each in plan.steps)
+def _stage(step: Step, steps: Sequence[Step]) -> Stage:
+    total = sum(each.weight for each in steps)
     return Stage(phase=step.phase, weight=step.weight / total, duration=step.duration, frame_count=step.frame_count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from google.protobuf.duration_pb2 import Duration
@@ -24,6 +23,8 @@ PIXEL_FORMATS: Mapping[str, tuple[str, ...]] = {
 RESERVED_NAMES = frozenset({"master", "manifest", "audio"})
 
 _FIELD = "spec.task.packaging"
+# Fields of a video of which there is more to say here than of others.
+_TOLD = frozenset({"two_pass", "pixel_format"})
 _NANOS = 1_000_000_000
 
 
@@ -34,23 +35,23 @@ def packaging_violations(task: media_pb2.PackagingTask) -> Iterator[Violation]:
     if task.audio.codec and task.audio.codec not in SOUND_CODECS:
         description = f"cannot be in segments that players take; one of {', '.join(sorted(SOUND_CODECS))} can"
         yield Violation(field=f"{_FIELD}.audio.codec", description=description)
-    named = Counter(task.formats)
-    for index, wanted in enumerate(task.formats):
-        if wanted == media_pb2.PackagingTask.FORMAT_UNSPECIFIED or named[wanted] > 1:
+    formats = list(task.formats)
+    for index, wanted in enumerate(formats):
+        if not wanted or formats.count(wanted) > 1:
             yield Violation(
                 field=f"{_FIELD}.formats[{index}]", description="must be FORMAT_HLS or FORMAT_DASH, each once"
             )
 
 
 def _renditions(task: media_pb2.PackagingTask) -> Iterator[Violation]:
-    names = Counter(rendition.name.lower() for rendition in task.renditions)
-    for index, rendition in enumerate(task.renditions):
+    names = [rendition.name.lower() for rendition in task.renditions]
+    for index, (name, rendition) in enumerate(zip(names, task.renditions, strict=True)):
         field = f"{_FIELD}.renditions[{index}]"
-        if names[rendition.name.lower()] > 1:
+        if names.count(name) > 1:
             yield Violation(
                 field=f"{field}.name", description="names two renditions; it names files, so each has its own"
             )
-        if rendition.name.lower() in RESERVED_NAMES:
+        if name in RESERVED_NAMES:
             listed = ", ".join(sorted(RESERVED_NAMES))
             yield Violation(
                 field=f"{field}.name", description=f"must be none of {listed}, which are other files' names"
@@ -65,16 +66,19 @@ def _video(field: str, video: media_pb2.Video) -> Iterator[Violation]:
     elif video.pixel_format and video.pixel_format not in PIXEL_FORMATS.get(video.codec, ()):
         shown = " or ".join(PIXEL_FORMATS.get(video.codec, ()))
         yield Violation(field=f"{field}.pixel_format", description=f"players of {video.codec} show {shown} alone")
-    for name, is_set, description in (
-        ("two_pass", video.two_pass, "all renditions are encoded at once, in one pass; leave it out"),
-        ("gop_duration", video.HasField("gop_duration"), "is of the task, for all renditions; set that"),
-        ("hardware", video.hardware, "hardware promises no key frames where segments begin; leave it out"),
-    ):
-        if is_set:
-            yield Violation(field=f"{field}.{name}", description=description)
-    yield from field_rules.frame_rate(field, video)
-    told = {"two_pass", "pixel_format"}
-    yield from (each for each in stream_rules.video(field, video) if each.field.rpartition(".")[2] not in told)
+    if video.two_pass:
+        description = "all renditions are encoded at once, in one pass; leave it out"
+        yield Violation(field=f"{field}.two_pass", description=description)
+    if video.HasField("gop_duration"):
+        yield Violation(field=f"{field}.gop_duration", description="is of the task, for all renditions; set that")
+    if video.hardware:
+        description = "hardware promises no key frames where segments begin; leave it out"
+        yield Violation(field=f"{field}.hardware", description=description)
+    if video.HasField("frame_rate"):
+        yield from field_rules.frame_rate(field, video)
+    for each in stream_rules.video(field, video):
+        if each.field.rpartition(".")[2] not in _TOLD:
+            yield each
 
 
 def _durations(task: media_pb2.PackagingTask) -> Iterator[Violation]:

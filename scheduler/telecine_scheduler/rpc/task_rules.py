@@ -25,15 +25,18 @@ def task_violations(spec: media_pb2.JobSpec) -> Iterator[Violation]:
         yield Violation(field="spec.output", description=f"is needed by {kind}: where the files go")
     named, violations = _RULES[kind](spec)
     yield from violations
-    for name in sorted(filter(field_rules.is_input_name, named - spec.inputs.keys())):
+    given = set(spec.inputs)
+    if named == given:
+        return
+    for name in sorted(filter(field_rules.is_input_name, named - given)):
         yield Violation(field="spec.inputs", description=f"has no input {name!r}, which the task names")
-    for name in sorted(spec.inputs.keys() - named):
+    for name in sorted(given - named):
         yield Violation(field=f'spec.inputs["{name}"]', description="is not used by the task; remove it")
 
 
 def _transcode(spec: media_pb2.JobSpec) -> _Found:
     task, field = spec.task.transcode, "spec.task.transcode"
-    named, violations = _filters(f"{field}.filters", task.filters)
+    named, violations = _filters(field, task)
     if task.HasField("filters") and (not task.HasField("video") or task.video.codec == "copy"):
         violations.append(Violation(field=f"{field}.filters", description="need video that is encoded"))
     return {task.input} | named, [
@@ -46,17 +49,20 @@ def _transcode(spec: media_pb2.JobSpec) -> _Found:
 
 def _packaging(spec: media_pb2.JobSpec) -> _Found:
     task, field = spec.task.packaging, "spec.task.packaging"
-    named, violations = _filters(f"{field}.filters", task.filters)
+    named, violations = _filters(field, task)
     return {task.input} | named, [
         *field_rules.input_name(f"{field}.input", task.input), *packaging_violations(task),
         *stream_rules.audio(f"{field}.audio", task.audio), *violations,
     ]  # fmt: skip
 
 
-def _filters(field: str, filters: media_pb2.Filters) -> _Found:
+def _filters(field: str, task: media_pb2.TranscodeTask | media_pb2.PackagingTask) -> _Found:
     """Watermark and subtitles are inputs of their own."""
     named: set[str] = set()
     violations: list[Violation] = []
+    if not task.HasField("filters"):
+        return named, violations
+    field, filters = f"{field}.filters", task.filters
     if filters.HasField("watermark"):
         named.add(filters.watermark.input)
         violations += field_rules.input_name(f"{field}.watermark.input", filters.watermark.input)
@@ -159,7 +165,8 @@ def _quality(spec: media_pb2.JobSpec) -> _Found:
 
 def _ffmpeg(spec: media_pb2.JobSpec) -> _Found:
     task, field = spec.task.ffmpeg, "spec.task.ffmpeg"
-    named = {place + 1: name for place, name in enumerate(task.args[1:]) if task.args[place] == "-i"}
+    args = list(task.args)
+    named = {place: args[place] for place in range(1, len(args)) if args[place - 1] == "-i"}
     violations = [
         each for place, name in named.items() for each in field_rules.input_name(f"{field}.args[{place}]", name)
     ]
@@ -169,9 +176,10 @@ def _ffmpeg(spec: media_pb2.JobSpec) -> _Found:
             description=f"{output[: field_rules.MOST_QUOTED]!r} does not stand in args, so nothing would write it",
         )
         for index, output in enumerate(task.outputs)
-        if output not in task.args
+        if output not in args
     ]
-    replaced = {name for name in spec.inputs if any(f"{{in:{name}}}" in arg for arg in task.args)}
+    replacing = [arg for arg in args if "{in:" in arg]
+    replaced = {name for name in spec.inputs if any(f"{{in:{name}}}" in arg for arg in replacing)}
     return replaced | set(named.values()), violations
 
 

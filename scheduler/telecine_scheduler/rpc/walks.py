@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -15,7 +15,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from telecine_scheduler.domain.errors import Violation
 
-_TIMES = frozenset({Duration.DESCRIPTOR.full_name, Timestamp.DESCRIPTOR.full_name})
+_TIMES = (Duration, Timestamp)
+_TIME_NAMES = frozenset(each.DESCRIPTOR.full_name for each in _TIMES)
 _RULES = "buf.validate.field"
 
 
@@ -65,35 +66,39 @@ def unknown_fields(path: str, message: Message) -> Iterator[Violation]:
 
 def bad_times(path: str, message: Message) -> Iterator[Violation]:
     """Durations and timestamps that are none: parts of unlike sign, or out of range."""
-    if isinstance(message, Duration | Timestamp):
+    if isinstance(message, _TIMES):
         try:
             message.ToJsonString()
         except ValueError as error:
             yield Violation(field=path, description=f"is no valid {type(message).__name__}: {error}")
         return
-    timed = _timed(message.DESCRIPTOR)
-    for field, value in message.ListFields():
-        if field.number not in timed:
-            continue
-        name = f"{path}.{field.name}"
-        if isinstance(value, Message):
-            yield from bad_times(name, value)
-        else:
-            for place, child in _messages(name, field, value):
+    for name, field, is_single in _timed(message.DESCRIPTOR):
+        if not is_single:
+            for place, child in _messages(f"{path}.{name}", field, getattr(message, name)):
                 yield from bad_times(place, child)
+        elif message.HasField(name):
+            yield from bad_times(f"{path}.{name}", getattr(message, name))
 
 
 @functools.cache
-def _timed(descriptor: Descriptor) -> frozenset[int]:
-    """The numbers of a message's fields in which there may be a time: most of a spec is passed over."""
-    return frozenset(field.number for field in descriptor.fields if _leads_to_time(field.message_type, frozenset()))
+def _timed(descriptor: Descriptor) -> Sequence[tuple[str, FieldDescriptor, bool]]:
+    """The fields of a message in which there may be a time, by number, and whether each is a single message: most of a spec is
+    passed over.
+    """
+    return [
+        (field.name, field, field.has_presence)
+        for field in sorted(descriptor.fields, key=lambda each: each.number)
+        if _leads_to_time(field.message_type, frozenset())
+    ]
 
 
 def _leads_to_time(descriptor: Descriptor | None, above: frozenset[str]) -> bool:
     if descriptor is None or descriptor.full_name in above:
         return False
     above |= {descriptor.full_name}
-    return descriptor.full_name in _TIMES or any(_leads_to_time(each.message_type, above) for each in descriptor.fields)
+    return descriptor.full_name in _TIME_NAMES or any(
+        _leads_to_time(each.message_type, above) for each in descriptor.fields
+    )
 
 
 def _messages(name: str, field: FieldDescriptor, value: Any) -> Iterator[tuple[str, Message]]:

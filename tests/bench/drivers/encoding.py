@@ -1,4 +1,4 @@
-"""A real encode: the run of FFmpeg within a job beside the bare command with the same arguments."""
+"""A real encode: the run of FFmpeg within a job, and the whole attempt, beside the bare command with the same arguments."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import os
 import re
 import select
+import statistics
 import subprocess
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.drivers import connections
 from bench.drivers.costs import TICKS_PER_SECOND
@@ -27,37 +30,76 @@ DESCRIPTOR = re.compile(r"/proc/self/fd/\d+")
 NICE = ("nice", "-n", "10")
 
 
+REAPED_SECONDS = 5.0
+# By what a ratio is: which seconds of a job, by which of the bare command.
+RATIOS = {"run": "bare", "attempt": "bare", "run_cpu": "bare_cpu", "attempt_cpu": "bare_cpu"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of FFmpeg within a job, from the fork to the end; *arguments* follow the program."""
+    """One run of FFmpeg within a job, from the fork to the end, whatever confines it; *arguments* follow the program."""
 
     arguments: tuple[str, ...]
     seconds: float
+    cpu_seconds: float
 
 
 async def measure(request: Request) -> Figures:
-    """around_s is the rest of the attempt: opening, probing, planning, verifying, publishing. whole_s is from submit to end."""
-    clip = Path(request.clip)
-    job_id, began = new_job_id(), time.monotonic()
+    """Jobs and bare commands in turns, so many pairs as the sizes say: medians, and ratios of medians and of the least.
+
+    run_s is FFmpeg's within a job, sandbox included; attempt_s is from the lease to the result, around_s what of it is not
+    the run: opening, probing, planning, verifying, publishing; whole_s is from submit to end. attempt_cpu_s is that of all
+    children. What a phase takes has its name.
+    """
+    found: dict[str, list[float]] = {}
+    arguments: tuple[str, ...] = ()
     async with connections.scheduler(request) as stub:
-        await stub.SubmitJob(pb.SubmitJobRequest(job_id=job_id, spec=encode(clip, Path(request.media) / "out")))
-        running = asyncio.create_task(asyncio.to_thread(follow, request.worker_pid, request.ffmpeg))
-        async for response in stub.WatchJob(pb.WatchJobRequest(job_id=job_id)):
-            job = response.job
-        whole = time.monotonic() - began
-    assert job.state == job_pb2.JOB_STATE_SUCCEEDED, job
+        for pair in range(request.sizes.pairs):
+            # The first job says what the bare command is.
+            bare_first = pair % 2 == 1
+            if bare_first:
+                gather(found, await asyncio.to_thread(bare, request, arguments, pair))
+            values, arguments = await job(request, stub, pair)
+            gather(found, values)
+            if not bare_first:
+                gather(found, await asyncio.to_thread(bare, request, arguments, pair))
+    return Figures(values={f"{name}_s": statistics.median(values) for name, values in found.items()} | ratios(found))
+
+
+def gather(found: dict[str, list[float]], values: Mapping[str, float]) -> None:
+    """Put each value to those of its name."""
+    for name, value in values.items():
+        found.setdefault(name, []).append(value)
+
+
+def ratios(found: Mapping[str, Iterable[float]]) -> dict[str, float]:
+    """Of medians, and of the least: what others do on the machine only ever adds to those."""
+    made = {}
+    for over, under in RATIOS.items():
+        name = f"{over}_by_bare"
+        made[name] = statistics.median(found[over]) / statistics.median(found[under])
+        made[f"{name}_least"] = min(found[over]) / min(found[under])
+    return made
+
+
+async def job(request: Request, stub: Any, pair: int) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Seconds by name of one job, and the arguments that FFmpeg had."""
+    job_id, began = new_job_id(), time.monotonic()
+    spec = encode(Path(request.clip), Path(request.media) / f"out-{pair}")
+    await stub.SubmitJob(pb.SubmitJobRequest(job_id=job_id, spec=spec))
+    running = asyncio.create_task(asyncio.to_thread(follow, request.worker_pid, request.ffmpeg))
+    async for response in stub.WatchJob(pb.WatchJobRequest(job_id=job_id)):
+        seen = response.job
+    whole = time.monotonic() - began
+    assert seen.state == job_pb2.JOB_STATE_SUCCEEDED, seen
     run = await running
-    bare = bare_seconds(request, run, clip)
-    attempt = (job.end_time.ToNanoseconds() - job.start_time.ToNanoseconds()) / 1e9
-    return Figures(
-        values={
-            "run_s": run.seconds,
-            "bare_s": bare,
-            "run_by_bare": run.seconds / bare,
-            "around_s": attempt - run.seconds,
-            "whole_s": whole,
-        }
-    )
+    attempt = (seen.end_time.ToNanoseconds() - seen.start_time.ToNanoseconds()) / 1e9
+    [only] = (await stub.GetJob(pb.GetJobRequest(job_id=job_id))).job.attempts
+    phases = {name.lower(): spent.ToNanoseconds() / 1e9 for name, spent in only.phase_durations.items()}
+    return phases | {
+        "run": run.seconds, "run_cpu": run.cpu_seconds, "attempt": attempt, "around": attempt - run.seconds,
+        "attempt_cpu": only.cpu_duration.ToNanoseconds() / 1e9, "whole": whole,
+    }, run.arguments  # fmt: skip
 
 
 def encode(clip: Path, output: Path) -> media_pb2.JobSpec:
@@ -73,7 +115,7 @@ def encode(clip: Path, output: Path) -> media_pb2.JobSpec:
 def follow(worker_pid: int, ffmpeg: str) -> Run:
     """Wait for the worker's encode to begin, then for its end. Blocks: for a thread."""
     pid, arguments = found_encode(worker_pid, ffmpeg)
-    pidfd = os.pidfd_open(pid)
+    pidfd, reaped = os.pidfd_open(pid), reaped_seconds(worker_pid)
     try:
         # Field 22: when it was made, counted from the start of the machine.
         ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
@@ -82,7 +124,17 @@ def follow(worker_pid: int, ffmpeg: str) -> Run:
     finally:
         os.close(pidfd)
     assert ended, f"the encode took longer than {LONGEST_RUN_SECONDS} s"
-    return Run(arguments=arguments, seconds=now - ticks / TICKS_PER_SECOND)
+    deadline = time.monotonic() + REAPED_SECONDS
+    # No other child of the worker ends meanwhile: what is verified is run after this one was reaped.
+    while (cpu := reaped_seconds(worker_pid) - reaped) == 0 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return Run(arguments=arguments, seconds=now - ticks / TICKS_PER_SECOND, cpu_seconds=cpu)
+
+
+def reaped_seconds(pid: int) -> float:
+    """CPU time of the children that a process has waited for, and of theirs."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / TICKS_PER_SECOND
 
 
 def found_encode(worker_pid: int, ffmpeg: str) -> tuple[int, tuple[str, ...]]:
@@ -114,15 +166,18 @@ def command(pid: int) -> tuple[str, ...]:
         return ()
 
 
-def bare_seconds(request: Request, run: Run, clip: Path) -> float:
-    """The same command at the same priority, reading the clip by its path."""
-    folder = Path(request.folder) / "bare"
+def bare(request: Request, arguments: tuple[str, ...], pair: int) -> dict[str, float]:
+    """The same command at the same priority, reading the clip by its path: wall and CPU seconds. Blocks: for a thread."""
+    folder = Path(request.folder) / f"bare-{pair}"
     folder.mkdir()
-    arguments = [DESCRIPTOR.sub(lambda _: str(clip), argument) for argument in run.arguments]
+    argv = [DESCRIPTOR.sub(lambda _: request.clip, argument) for argument in arguments]
     began = time.monotonic()
-    subprocess.run(
-        [*NICE, request.ffmpeg, *arguments],
-        cwd=folder, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        timeout=LONGEST_RUN_SECONDS,
+    command = subprocess.Popen(
+        [*NICE, request.ffmpeg, *argv],
+        cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    return time.monotonic() - began
+    _, status, usage = os.wait4(command.pid, 0)
+    seconds = time.monotonic() - began
+    command.returncode = os.waitstatus_to_exitcode(status)
+    assert command.returncode == 0, f"{' '.join(argv)} ended with {command.returncode}"
+    return {"bare": seconds, "bare_cpu": usage.ru_utime + usage.ru_stime}

@@ -274,11 +274,11 @@ async def test_who_does_not_read_is_not_read(scheduler: Running, other: Scripted
     """What waits for it is bounded, because no more is taken from it; others go on."""
     async with ScriptedWorker(scheduler.address) as deaf:
         await deaf.welcome()
-        sent = 0
+        sent, message = 0, renewals(4000)
         with contextlib.suppress(TimeoutError):
             while sent < 500:
                 async with asyncio.timeout(2):
-                    await deaf.send(renewals=renewals(4000))
+                    await deaf.send(renewals=message)
                 sent += 1
         assert sent < 500
         for number in range(3):

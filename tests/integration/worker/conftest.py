@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from support.confined import MODES, confined, with_python
 from support.fetching import destinations
 from support.scripted_scheduler import ScriptedScheduler
 from support.worker_bench import Bench, MakeBench, ScriptedAttempt
@@ -22,6 +23,7 @@ from telecine_worker.holdings import Holdings
 from telecine_worker.journal import Journal
 from telecine_worker.lease_stream import Introduction, LeaseStream
 from telecine_worker.metrics import WorkerMetrics
+from telecine_worker.sandbox.confinement import Confinement
 from telecine_worker.storage.input_cache import InputCache
 from telecine_worker.storage.threads import Threads
 
@@ -110,3 +112,9 @@ async def bench(make_bench: MakeBench) -> AsyncIterator[Bench]:
 def start(scheduler: ScriptedScheduler, tmp_path: Path) -> Start:
     """Starts a worker as a process."""
     return starting(scheduler, tmp_path)
+
+
+@pytest.fixture(params=MODES)
+def sandbox(request: pytest.FixtureRequest) -> Confinement:
+    """Of each mode that holds here, with Python in it."""
+    return with_python(confined(request.param))

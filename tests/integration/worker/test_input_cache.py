@@ -74,6 +74,22 @@ def fetch(cache: InputCache, tmp_path: Path) -> Callable[..., Any]:
     return fetching
 
 
+async def test_what_was_found_is_told(folder, tmp_path):
+    """By its version, or by its checksum: the bytes that were here, None where it was fetched; of one that failed, nothing."""
+    looks: list[int | None] = []
+    told = InputCache(folder, 1_000_000, on_look=looks.append)
+    film = Film(content=CONTENT)
+    async with HttpServer(film, film, film, status(403)) as server:
+        for sha256 in ("", "", SHA256, SHA256):
+            content(await asyncio.to_thread(opened, told, tmp_path, server.url, sha256=sha256))
+        with pytest.raises(AttemptFailed):
+            await asyncio.to_thread(opened, told, tmp_path, f"{server.url}/other")
+    assert [None, len(CONTENT), None, len(CONTENT)] == looks
+    assert 2 * len(CONTENT) == told.kept_bytes
+    told.empty()
+    assert 0 == told.kept_bytes
+
+
 async def test_the_same_version_is_not_sent_twice(fetch, folder):
     """The server is asked which version there is, and its body left unread; another version is fetched."""
     film, other = Film(content=CONTENT), Film(content=b"other", headers={"ETag": '"2"'})

@@ -16,7 +16,7 @@ import pytest
 from support.fault_proxy import Fault, FaultProxy, Kind
 from support.fetching import QUICK, destinations
 from support.http_server import HttpServer, status
-from support.s3_server import S3, s3_server, stores_in
+from support.s3_server import S3, s3_server, stores_in, tells_of_uploads
 from support.store_attempt import FILM, Attempt, failing, never
 from telecine_worker.failure import FailureKind
 from telecine_worker.storage import object_destination, object_staging, object_store, object_upload
@@ -245,6 +245,7 @@ def test_a_playlist_comes_after_what_it_names(s3, begin, monkeypatch):
     assert (set(names[:12]), names[12:]) == (set(copied[:12]), copied[12:])
 
 
+@tells_of_uploads
 def test_a_file_too_large_to_copy_is_completed_when_it_may_be_seen(s3, begin, monkeypatch):
     """Its parts are in the store beforehand, at its own place, and nothing of it is seen; it can be given up."""
     monkeypatch.setattr(object_staging, "LARGEST_COPY_BYTES", 10 << 20)
@@ -260,6 +261,7 @@ def test_a_file_too_large_to_copy_is_completed_when_it_may_be_seen(s3, begin, mo
     assert (LARGE, []) == (s3.get("out/x.mp4"), s3.unfinished())
 
 
+@tells_of_uploads
 async def test_an_upload_that_is_cut_is_sent_again(s3, tmp_path):
     """By part: the file arrives whole, and nothing else is left."""
     async with FaultProxy(s3.host, s3.port) as proxy:
@@ -286,6 +288,7 @@ def _forget_unfinished(s3: S3) -> None:
         s3.client.abort_multipart_upload(Bucket=s3.bucket, Key=each["Key"], UploadId=each["UploadId"])
 
 
+@tells_of_uploads
 async def test_a_stop_ends_an_upload_and_its_parts(s3, tmp_path, monkeypatch):
     """While the store is slow to answer: soon, with nothing seen and nothing left."""
     stop = False

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import tempfile
-import textwrap
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from support.confined import MODES, PYTHON, confined, with_python
+from support.confined import ALLOWANCE, MODES, begun, command, confined, makes_namespaces, run, with_python
 from support.ffmpeg_under_test import toolchain_under_test
 from telecine_worker.ffmpeg import failure_kinds
-from telecine_worker.ffmpeg.command import Command, environment
+from telecine_worker.ffmpeg.command import environment
 from telecine_worker.ffmpeg.limits import activity
-from telecine_worker.ffmpeg.process import Exit, Process, running
+from telecine_worker.ffmpeg.process import running
 from telecine_worker.ffmpeg.stop_order import StopOrder
 from telecine_worker.health import broken_program
 from telecine_worker.sandbox import selection
@@ -30,34 +27,6 @@ from telecine_worker.sandbox.selection import SandboxRefused, Wish, choose
 from telecine_worker.sandbox.self_test import weakness_of
 
 LONG = timedelta(seconds=30)
-ALLOWANCE = 10
-
-
-@pytest.fixture(params=MODES)
-def sandbox(request: pytest.FixtureRequest) -> Confinement:
-    """Of each mode that holds here, with Python in it."""
-    return with_python(confined(request.param))
-
-
-def command(sandbox: Confinement, script: str, **rest: object) -> Command:
-    """A confined Python child that runs *script*."""
-    argv = (PYTHON, "-I", "-S", "-u", "-c", textwrap.dedent(script))
-    return Command(argv=argv, marker="sandbox", confinement=sandbox, **rest)  # type: ignore[arg-type]
-
-
-async def run(sandbox: Confinement, script: str, **rest: object) -> tuple[Exit, str]:
-    """To its end; how it ended, and what it wrote."""
-    output = bytearray()
-    async with running(command(sandbox, script, **rest), on_output=output.extend, stop=StopOrder()) as child:
-        ended = await asyncio.wait_for(child.wait(), 20)
-    return ended, output.decode()
-
-
-async def begun(child: Process, output: bytearray) -> None:
-    """It has said something."""
-    async with asyncio.timeout(ALLOWANCE):
-        while not output:
-            await asyncio.sleep(0.005)
 
 
 def is_gone(pid: int) -> bool:
@@ -234,10 +203,8 @@ async def test_it_has_its_input_and_nothing_else_open(sandbox: Confinement, tmp_
 async def test_it_has_namespaces_of_its_own(sandbox: Confinement) -> None:
     """Behind the filter of system calls, which alone would stop sockets, there is no network either."""
     wanted = {"net", "ipc", "pid", "uts", "mnt"} if sandbox.mode is Mode.BWRAP else {"net", "ipc"}
-    if sandbox.mode is Mode.LANDLOCK:
-        unshare = ["unshare", "--net", *(["--user"] if os.geteuid() != 0 else []), "true"]
-        if subprocess.run(unshare, capture_output=True, check=False).returncode != 0:
-            pytest.skip("this machine lets this user make no network namespace")
+    if sandbox.mode is Mode.LANDLOCK and not makes_namespaces():
+        pytest.skip("this machine lets this user make no network namespace")
     script = f"import os\nfor name in {sorted(wanted)}: print(os.readlink('/proc/self/ns/' + name))"
     _, said = await run(sandbox, script)
     ours = {str(Path(f"/proc/self/ns/{name}").readlink()) for name in wanted}
@@ -292,66 +259,6 @@ async def test_what_a_media_tool_never_does_is_refused(sandbox: Confinement, tmp
     """
     ended, said = await run(sandbox, script, cwd=str(tmp_path))
     assert (0, "") == (ended.code, said), ended.log_tail
-
-
-async def test_a_file_has_a_largest_size(sandbox: Confinement, tmp_path: Path) -> None:
-    """Beyond it a write fails, and the rest is not written."""
-    limited = replace(sandbox, limits=Limits(most_file_bytes=1 << 20))
-    script = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nopen('made', 'wb').write(bytes(2 << 20))"
-    ended, _ = await run(limited, script, cwd=str(tmp_path))
-    assert "File too large" in ended.log_tail
-    assert 1 << 20 == (tmp_path / "made").stat().st_size
-
-
-async def test_cpu_time_has_an_end(sandbox: Confinement) -> None:
-    """Also where nobody looks any more: the kernel ends it."""
-    ended, _ = await run(sandbox, "while True: pass", cpu_limit=timedelta(seconds=1))
-    assert -9 == ended.code
-    assert timedelta(seconds=0.5) < ended.usage.cpu < timedelta(seconds=3)
-
-
-async def test_memory_has_an_end(sandbox: Confinement) -> None:
-    """Without control groups: of the child's own data."""
-    limited = replace(sandbox, limits=Limits(most_memory_bytes=200 << 20))
-    ended, said = await run(limited, "data = bytes(100 << 20); print('some', flush=True); data += bytes(300 << 20)")
-    assert (1, "some\n", True) == (ended.code, said, "MemoryError" in ended.log_tail)
-
-
-@pytest.fixture
-def cgroup() -> Iterator[str]:
-    """A control group for the memory of children, as an operator would make it; gone afterwards."""
-    folder = (
-        Path("/sys/fs/cgroup/memory" if Path("/sys/fs/cgroup/memory").is_dir() else "/sys/fs/cgroup") / "telecine-test"
-    )
-    try:
-        folder.mkdir()
-    except OSError as error:
-        pytest.skip(f"no control group can be made here: {error}")
-    try:
-        yield str(folder)
-        assert [] == [each for each in folder.iterdir() if each.is_dir()]
-    finally:
-        folder.rmdir()
-
-
-async def test_memory_has_an_end_in_a_control_group(sandbox: Confinement, cgroup: str) -> None:
-    """The kernel ends it, and the failure says why; the group is gone with the child. One that needs less is left alone."""
-    tools, limits = toolchain_under_test(), Limits(most_memory_bytes=128 << 20, cgroups=(cgroup,))
-    choose(Wish.OFF, programs=(tools.ffmpeg,), environment={}, limits=limits)
-    limited = replace(sandbox, limits=limits)
-    ended, _ = await run(limited, "data = bytearray(b'x' * (512 << 20))")
-    failure = failure_kinds.failure_of(ended, "encoding")
-    assert failure is not None
-    assert ("OUT_OF_MEMORY", -9) == (failure.failure.reason, ended.code)
-    ended, _ = await run(limited, "data = bytearray(b'x' * (16 << 20))")
-    assert (0, False) == (ended.code, ended.out_of_memory)
-
-
-def test_control_groups_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
-    """At the start, naming the setting, the folder and what would be right."""
-    limits = Limits(cgroups=(str(tmp_path / "nowhere"),))
-    with pytest.raises(SandboxRefused, match=r"TELECINE_CGROUPS: .*nowhere cannot be used: .* is right"):
-        choose(Wish.OFF, programs=(), environment={}, limits=limits)
 
 
 async def test_a_sandbox_that_cannot_be_made_is_the_workers_fault(tmp_path: Path) -> None:

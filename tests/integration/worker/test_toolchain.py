@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import structlog
 
-from support.ffmpeg_under_test import toolchain_under_test
+from support.ffmpeg_under_test import confinement_under_test, toolchain_under_test
+from telecine_worker.ffmpeg.command import environment
 from telecine_worker.ffmpeg.hardware import FAMILIES, Family
 from telecine_worker.ffmpeg.options import LIBRARY_ENCODERS
 from telecine_worker.ffmpeg.toolchain import ToolchainError, find
-from telecine_worker.ffmpeg.trial import broken_encoders, working_hardware
+from telecine_worker.ffmpeg.trial import Tried, broken_encoders, working_hardware
 from telecine_worker.sandbox import selection
+from telecine_worker.sandbox.confinement import Confinement, Limits, Mode
+from telecine_worker.sandbox.selection import Wish, choose
 from telecine_worker.tasks import kinds
 from telecine_worker.tasks.capabilities import LIBRARY_FILTERS, capabilities, lacks
 
@@ -134,8 +137,27 @@ def test_a_build_that_lacks_something_does_not_offer_what_needs_it(part, name, n
 
 def test_encoders_are_tried_together_and_then_one_by_one():
     """With the FFmpeg under test: one that does not exist is broken, and takes none of the others with it."""
-    toolchain = toolchain_under_test()
-    assert {"libnothing"} == broken_encoders(toolchain.ffmpeg, {"libx264", "libopus", "libnothing"})
+    tried = Tried(ffmpeg=toolchain_under_test().ffmpeg, confinement=confinement_under_test())
+    assert {"libnothing"} == broken_encoders(tried, {"libx264", "libopus", "libnothing"})
+
+
+def test_encoders_are_tried_as_attempts_run_them(program, tmp_path, devices):
+    """Behind the sandbox that was chosen for them, libraries and hardware: what reads our files finds none."""
+    (tmp_path / "secret").write_text("x")
+    ffmpeg = program("ffmpeg", listed=("h264_nvenc",))
+    program("ffprobe")
+    ffmpeg.write_text(ffmpeg.read_text().replace("*none*) exit 1", f"*null*) [ ! -e {tmp_path}/secret ]; exit"))
+    free = find(search_path=str(tmp_path / "bin"))
+    assert (Mode.OFF, {"aac"}) == (free.confinement.mode, free.encoders)
+    mode = confinement_under_test().mode
+    if mode is Mode.OFF:
+        pytest.skip("no sandbox holds here")
+
+    def confine(programs: Sequence[Path]) -> Confinement:
+        return choose(Wish(mode.value), programs=programs, environment=environment("test"), limits=Limits())
+
+    held = find(search_path=str(tmp_path / "bin"), confine=confine)
+    assert (mode, {"libx264", "libx265", "h264_nvenc", "aac"}) == (held.confinement.mode, held.encoders)
 
 
 # What the builds that we know offer besides hardware, and what they lack of what there is to offer.
@@ -215,7 +237,8 @@ def test_the_sandbox_has_every_device_that_is_tried():
 @pytest.mark.skipif(GRAPHICS, reason="has devices, which may work")
 def test_hardware_that_is_not_here_does_not_work(devices):
     """Both builds list these encoders, and no run of them gets through."""
-    assert set() == working_hardware(toolchain_under_test().ffmpeg, {"h264_nvenc", "h264_vaapi"})
+    tried = Tried(ffmpeg=toolchain_under_test().ffmpeg, confinement=confinement_under_test())
+    assert set() == working_hardware(tried, {"h264_nvenc", "h264_vaapi"})
 
 
 @pytest.mark.parametrize("spoilt", ["alone", "old", "broken"])

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.ffmpeg_under_test import make_clip
+from support.ffmpeg_under_test import make_clip, make_noise
 from support.s3_server import S3, SECRET, s3_server
 from support.scripted_scheduler import ScriptedScheduler
 from support.worker_bench import lease
 from support.worker_process import Start, ended
 from telecine.v1 import lease_service_pb2 as pb
 from telecine.v1 import media_pb2
+
+# Sends more than a part of a file, and then nothing more.
+STUCK = """
+import asyncio
+from telecine_worker.storage import object_upload
+chunks = object_upload.Upload._chunks
+async def stuck(self):
+    sent = 0
+    async for chunk in chunks(self):
+        yield chunk
+        sent += len(chunk)
+        if sent > object_upload.LEAST_PART_BYTES:
+            await asyncio.Event().wait()
+object_upload.Upload._chunks = stuck
+"""
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +114,43 @@ async def test_what_a_killed_worker_left_is_removed(scheduler: ScriptedScheduler
         await scheduler.welcomed()
         left = [path.name for name in ("outputs", "cache") for path in (tmp_path / "work" / name).iterdir()]
     assert [] == left
+
+
+async def test_a_worker_that_is_killed_while_it_uploads(
+    scheduler: ScriptedScheduler, start: Start, s3: S3, tmp_path: Path
+) -> None:
+    """Nothing of it can be seen, then or later; the next attempt publishes the whole file. The dead one's parts are what the
+    bucket's rule for incomplete uploads is for: nobody else knows them.
+    """
+    film = make_noise(tmp_path / "film.mkv", seconds=1, size="800x600")
+    assert film.stat().st_size > 10 << 20
+    spec = media_pb2.JobSpec(inputs={"main": media_pb2.Input(uri=film.as_uri())})
+    spec.output.uri = s3.uri("out")
+    spec.task.transcode.input, spec.task.transcode.path = "main", "film.mkv"
+    spec.task.transcode.video.codec = "copy"
+    async with start(STUCK, "--store-roots", s3.uri()) as process:
+        stream = await scheduler.welcomed()
+        stream.grant(lease(token=1), spec=spec.SerializeToString())
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(parts, s3):
+                await asyncio.sleep(0.02)
+        process.kill()
+        await process.wait()
+    left = s3.unfinished()
+    assert ([True], ["in/film.mp4"]) == ([key.startswith("out/.telecine/a~job~") for key in left], s3.listed())
+    async with start("", "--store-roots", s3.uri()):
+        stream = await scheduler.welcomed()
+        stream.grant(lease(token=2), spec=spec.SerializeToString())
+        stream.decide((await stream.publish_request()).lease, pb.PublishDecision.DECISION_ALLOWED)
+        assert [s3.uri("out/film.mkv")] == [each.uri for each in (await stream.outcome()).succeeded.artifacts]
+    assert (["in/film.mp4", "out/film.mkv"], left) == (s3.listed(), s3.unfinished())
+    assert film.stat().st_size == pytest.approx(s3.head("out/film.mkv")["ContentLength"], abs=10_000)
+
+
+def parts(s3: S3) -> int:
+    """How many of the uploads that are under way are in the store."""
+    uploads = s3.client.list_multipart_uploads(Bucket=s3.bucket).get("Uploads", [])
+    return sum(
+        len(s3.client.list_parts(Bucket=s3.bucket, Key=each["Key"], UploadId=each["UploadId"]).get("Parts", []))
+        for each in uploads
+    )

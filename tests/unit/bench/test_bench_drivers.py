@@ -8,6 +8,7 @@ from dataclasses import replace
 import grpc
 import pytest
 
+from bench.drivers.encoding import ratios
 from bench.drivers.figures import Figures, percentiles, require
 from bench.drivers.jobs import spec_of
 from bench.drivers.load import Tally, callers, pause
@@ -63,6 +64,16 @@ async def test_what_cannot_be_measured_is_said_and_what_fails_is_raised() -> Non
     assert ({}, {"batch_per_s": "UNIMPLEMENTED: not there"}) == (figures.values, figures.missing)
     with pytest.raises(grpc.aio.AioRpcError):
         await figures.add("unary_per_s", fails(grpc.StatusCode.UNAVAILABLE))
+
+
+def test_an_encode_is_compared_by_medians_and_by_the_least() -> None:
+    """Pairs are not compared one by one: what is beside it on the machine hits either."""
+    found = {"run": [11.0, 30.0, 10.0], "attempt": [12.0, 33.0, 11.0], "run_cpu": [2.0], "attempt_cpu": [3.0]}
+    made = ratios(found | {"bare": [10.0, 8.0, 40.0], "bare_cpu": [2.0]})
+    assert {"run_by_bare": 1.1, "run_by_bare_least": 1.25, "attempt_by_bare": 1.2, "attempt_by_bare_least": 1.375} == {
+        name: value for name, value in made.items() if "cpu" not in name
+    }
+    assert (1.0, 1.5) == (made["run_cpu_by_bare"], made["attempt_cpu_by_bare_least"])
 
 
 def test_a_ratio_needs_both() -> None:

@@ -31,9 +31,14 @@ def test_what_is_asked_for_is_measured() -> None:
 
 
 def test_sizes() -> None:
-    """--long is a minute of encoding, --tiny the least."""
+    """--long is a minute of encoding, --tiny the least; --pairs goes with any."""
     assert (DEFAULT, TINY) == (sizes_of(parsed([])), sizes_of(parsed(["--tiny"])))
-    assert (10.0, 60.0) == (DEFAULT.clip_seconds, sizes_of(parsed(["--long"])).clip_seconds)
+    assert (20.0, 60.0) == (DEFAULT.clip_seconds, sizes_of(parsed(["--long"])).clip_seconds)
+    assert (1, 5, 2) == (
+        DEFAULT.pairs,
+        sizes_of(parsed(["--pairs", "5"])).pairs,
+        sizes_of(parsed(["--tiny", "--pairs", "2"])).pairs,
+    )
 
 
 def test_no_rounds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,11 +129,24 @@ def test_every_kind_is_taken_as_it_should_be(kind: str) -> None:
                 ("vp9", "preset", "9"),
                 ("h264", "profile", "main10"),
                 ("h265", "profile", "high"),
+                ("vp9", "profile", "3"),
                 ("av1", "pixel_format", "yuv444p"),
                 ("h264", "pixel_format", "rgb24"),
                 ("av1", "two_pass", True),
                 ("av1", "max_bitrate_bps", 100_000),
                 ("h264", "max_bitrate_bps", 99_999),
+            )
+        ),
+        *(
+            (
+                "transcode",
+                {"path": "a.mkv", "video": {"codec": codec, "profile": profile, "pixel_format": pixels}},
+                field,
+            )
+            for codec, profile, pixels, field in (
+                ("h264", "high", "yuv420p10le", "video.profile"),
+                ("h265", "main10", "yuv422p10le", "video.profile"),
+                ("vp9", "1", "yuv420p", "video.profile"),
             )
         ),
         ("concat", {"video": H264 | {"preset": "8"}}, "video.preset"),
@@ -245,7 +258,7 @@ def test_both_sides_encode_the_same() -> None:
     } == stream_rules.AUDIO_OF
     assert {
         name: (
-            *map(tuple, (codec.presets, codec.profiles, codec.pixel_formats)),
+            tuple(codec.presets), codec.profiles, tuple(codec.pixel_formats),
             hardware_encoding.PROFILES[name], hardware_encoding.PIXEL_FORMATS[name],
         )
         for name, codec in video_encoding.CODECS.items()

@@ -111,7 +111,7 @@ TASKS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", TASKS)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_a_plan_keeps_the_rules_or_is_refused(kind, data):
     """Every input behind its whitelists, nothing read or written beside, the output last; a refusal is for good, in words."""

@@ -31,6 +31,9 @@ GOOD = [
     ["-s", "1280x720", "-aspect", "16:9", "-q:v", "3", "-frames:v", "10", "-shortest"],
     ["-c:a", "libopus", "-vn", "-sn", "-dn", "-ss", "1.5"],
     ["-vf", "scale='trunc(iw/4)*2':'trunc(ih/4)*2'"],
+    ["-c", "copy", "-c:v", "libx264", "-c:v:1", "mpeg4", "-q:v", "3", "-q:a", "4", "-b:a", "64k", "-b:a:1", "96k"],
+    ["-vf", "setpts=20*PTS", "-af", "atempo=0.5,atempo=0.5,atempo=0.5,atempo=0.5,atempo=0.8"],
+    ["-vf", "setpts=N/12/TB,setpts=0.05*PTS,setpts=PTS*20"],
 ]
 
 
@@ -128,6 +131,15 @@ BAD = {
     "19 tile": ["-vf", "tile=100x100"],
     "19 minterpolate": ["-vf", "minterpolate=fps=240"],
     "19 setpts": ["-vf", "setpts=1000*PTS"],
+    "19 setpts twice": ["-vf", "setpts=5*PTS,null,setpts=PTS/0.2"],
+    "19 setpts spaced": ["-vf", "setpts=N/0.001/TB"],
+    "19 setpts spaced and slowed": ["-vf", "setpts=N/12/TB,setpts=2*PTS"],
+    "19 asetpts by samples": ["-af", "asetpts=N/30/TB"],
+    "19 atempo": ["-af", ",".join(["atempo=0.5"] * 5)],
+    "19 scale by two names": ["-vf", "scale=w=8192:width=8192:h=8192"],
+    "19 scale by a size and a side": ["-vf", "scale=s=640x360:h=8192"],
+    "19 scale by a width": ["-vf", "scale=w=640"],
+    "19 arguments of expressions": ["-vf", "scale='iw,8':-2"],
     "19 setpts expression": ["-vf", "setpts=PTS+100000/TB"],
     "19 endless expression": ["-vf", "scale='while(1,0)':-2"],
     "19 printing expression": ["-vf", "scale='print(iw)':-2"],
@@ -164,6 +176,7 @@ BAD = {
     "expression as number": ["-crf", "1e1"],
     "space": ["-crf", " 23"],
     "twice": ["-crf", "20", "-crf", "21"],
+    "fade twice": ["-vf", "fade=t=in:type=out"],
     "no value": ["-crf"],
     "semicolon": ["-vf", "null;null"],
     "label": ["-vf", "[0:v]null"],
@@ -210,6 +223,11 @@ def test_everything_else_is_refused(options):
         (["-i"], "args[0] '-i' is refused: -i needs a value"),
         (["-an"] * 101, "args has 101 tokens; at most 100"),
         (["-i", "main", "-map", "1:v", "out.mp4"], "there is no input 1"),
+        (["-i", "main", "-vf", "fade=t=in:type=in", "out.mp4"], "'type' sets the same as 't'; leave one out"),
+        (
+            ["-i", "main", "-vf", "setpts=5*PTS,setpts=5*PTS", "out.mp4"],
+            "it makes the result 25 times as long as the input; at most 20",
+        ),
     ],
 )
 def test_a_refusal_names_what_and_where(tokens, message):
@@ -219,12 +237,53 @@ def test_a_refusal_names_what_and_where(tokens, message):
     assert message in error.value.failure.message
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("-vf", "null"), ("-filter:v", "hflip")), (("-af", "anull"), ("-filter:a", "anull")),
+        (("-c:v", "copy"), ("-vcodec", "mpeg4")), (("-codec:v", "copy"), ("-c:v", "mpeg4")),
+        (("-c", "copy"), ("-codec", "copy")), (("-acodec", "aac"), ("-codec:a", "flac")),
+        (("-scodec", "srt"), ("-c:s", "srt")), (("-t", "1"), ("-to", "2")),
+        (("-b", "1M"), ("-b:v", "2M")), (("-qscale", "3"), ("-q:v", "4")), (("-qscale:a", "3"), ("-q:a", "4")),
+        (("-profile", "main"), ("-profile:v", "high")), (("-vframes", "1"), ("-frames:v", "2")),
+        (("-deadline", "good"), ("-quality", "best")), (("-r", "5"), ("-r:v", "6")), (("-s", "64x64"), ("-s:v", "32x32")),
+        (("-ac", "1"), ("-ac:a", "2")), (("-crf", "20"), ("-crf:v", "30")),
+    ],
+)  # fmt: skip
+def test_an_option_is_given_once_whatever_it_is_called(one, other):
+    """Both spellings are in the refusal, and where the first one stands."""
+    for first, second in ((one, other), (other, one)):
+        with pytest.raises(AttemptFailed) as error:
+            parse("-i", "main", *first, "-an", *second, "out.mp4")
+        said = f"args[5] {second[0]!r} is refused: {first[0]} in args[2] sets the same"
+        assert said in error.value.failure.message
+    with pytest.raises(AttemptFailed, match=r"args\[2\] '-to' is refused: -t in args\[0\] sets the same"):
+        parse("-t", "1", "-to", "2", "-i", "main", "out.mp4")
+
+
 def test_graphs_are_written_anew():
     """FFmpeg reads what was checked: every option named, every expression quoted, every size bounded."""
     graph = "scale=iw*2:-2,crop='min(iw,100)':50,pad=w=640:h=360:x=(ow-iw)/2"
-    assert "scale=w='min(8192,iw*2)':h=-2,crop=out_w='min(iw,100)':out_h=50,pad=w=640:h=360:x='(ow-iw)/2'" == (
-        filtergraph.checked(graph, "video")
-    )
+    parts = filtergraph.checked(graph, "video").split(",crop=")
+    assert "w='min(iw,100)':h=50,pad=w=640:h=360:x='(ow-iw)/2'" == parts[1]
+    assert parts[0].startswith("scale=w='if(isnan(oh),iw*2,if(between(st(0,trunc(iw*2)),-16,8192)*")
+    assert parts[0].endswith("*lte(ld(1)*ld(2),35000000),ld(0),0/0))':h=-2")
+
+
+@pytest.mark.parametrize(
+    ("graph", "written"),
+    [
+        ("scale=640:360", "scale=w=640:h=360"),
+        ("scale=size=640x360:flags=area", "scale=w=640:h=360:flags=area"),
+        ("scale=640:-2", "scale=w=640:h='if(lte(640*ih/iw,8192),-2,0/0)'"),
+        ("scale=height=7000:w=-1", "scale=w='if(lte(7000*iw/ih,5000),-1,0/0)':h=7000"),
+        ("scale=out_range=tv", "scale=out_range=tv"),
+        ("pad=width=640:height=360", "pad=w=640:h=360"),
+    ],
+)
+def test_sizes_that_are_told_stay_as_they_are(graph, written):
+    """What follows from the other side keeps its own words, with the most that it may come to."""
+    assert written == filtergraph.checked(graph, "video")
 
 
 def test_no_filter_of_the_table_can_name_a_file():

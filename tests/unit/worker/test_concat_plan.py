@@ -87,12 +87,15 @@ def test_a_thousand_clips_are_encoded_eight_at_a_time(plan, film):
 
 
 def test_two_passes_are_made_of_each_part(plan, film):
-    """The first one without sound."""
+    """The first one without sound, and both of the same pictures."""
     made = plan(
         {"a": film}, *["a"] * 9, video={**H264, "bitrateBps": "500000", "twoPass": True}, audio={"codec": "aac"}
     )
     assert ["1", "2", "1", "2"] == [step.argv[step.argv.index("-pass") + 1] for step in made.steps[:-1]]
     assert [False, True] * 2 == ["pcm_s24le" in step.argv for step in made.steps[:-1]]
+    graphs = [str(step.argv[step.argv.index("-filter_complex") + 1]).split(";") for step in made.steps[:-1]]
+    chains = [[each for each in graph if each.endswith("[v7]")] for graph in graphs]
+    assert (chains[0], 1) == (chains[1], len(chains[0]))
 
 
 def test_what_only_the_sound_has_at_the_end_is_cut_off_if_it_is_short(plan, film):
@@ -102,7 +105,46 @@ def test_what_only_the_sound_has_at_the_end_is_cut_off_if_it_is_short(plan, film
     long = replace(film, duration=timedelta(seconds=12))
     held = plan({"a": long}, "a", video=H264)
     assert 360 == held.artifacts[0].video.frame_count
-    assert "tpad=stop_mode=clone:stop_duration=2.500000" in str(held.steps[0].argv)
+    # As many pictures of it as it says that it has come, half a second aside.
+    (arrival,) = held.steps[0].arrivals
+    assert (frozenset({1}), 10) == (arrival.ends[0].marks, arrival.ends[0].seconds)
+    assert "if(eq(n,284),print(1,24))" in str(held.steps[0].argv)
+
+
+def test_what_only_the_container_says_is_of_the_longest_stream(plan, film):
+    """The pictures or the sound last so long; where only one of them is used, nothing is known of it."""
+    unsure = replace(
+        film, video=(replace(film.video[0], duration=None),), audio=(replace(film.audio[0], duration=None),)
+    )
+    both = plan({"a": unsure}, "a", video=H264, audio={"codec": "aac"}).steps[0].arrivals[0]
+    assert [frozenset({1, 2})] == [end.marks for end in both.ends]
+    one = plan({"a": unsure}, "a", video=H264).steps[0].arrivals[0]
+    assert (0, ()) == (one.first, one.ends)
+    alone = plan({"a": replace(unsure, audio=())}, "a", video=H264).steps[0].arrivals[0]
+    assert [frozenset({1})] == [end.marks for end in alone.ends]
+
+
+def test_a_part_is_read_from_before_it(plan, film):
+    """And from the beginning of the input where no picture was found on the way."""
+    long = replace(film, duration=timedelta(minutes=1), video=(replace(film.video[0], duration=timedelta(minutes=1)),))
+    (step, *_) = plan({"a": long}, ("a", {"start": "30s", "end": "31s"}), video=H264).steps
+    assert "28.000000" == step.argv[step.argv.index("-ss") + 1]
+    (heard, *_) = plan({"a": long}, ("a", {"start": "30s", "end": "31s"}), video=H264, audio={"codec": "aac"}).steps
+    assert "20.000000" == heard.argv[heard.argv.index("-ss") + 1]
+    assert step.otherwise is not None
+    assert "-ss" not in step.otherwise.argv
+    assert "trim=start_frame=900:end_frame=930" in str(step.otherwise.argv)
+
+
+@pytest.mark.parametrize(("path", "kept"), [("a.mp4", True), ("a.mov", True), ("a.mkv", False), ("a.ts", False)])
+def test_what_is_stored_turned_is_copied_where_that_is_kept(plan, film, path, kept):
+    """Elsewhere players would show it lying."""
+    turned = replace(film, video=(replace(film.video[0], rotation_degrees=90),))
+    if kept:
+        assert 90 == plan({"a": turned}, "a", path=path).artifacts[0].video.rotation_degrees
+        return
+    with pytest.raises(AttemptFailed, match=r"turned by 90°.*a path that ends in one of mp4, mov would be right"):
+        plan({"a": turned}, "a", path=path)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +215,21 @@ def test_what_cannot_be_is_refused_in_words(plan, film, small, clips, fields, re
 
 
 def test_a_clip_without_a_length_is_refused(plan, film):
-    """A picture is shown for no time."""
+    """A picture is shown for no time, or for as long as is said."""
     still = replace(film, duration=None, format="png_pipe", video=(replace(film.video[0], duration=None),), audio=())
-    with pytest.raises(AttemptFailed, match=r"clips\[0\]: how long input a is cannot be told"):
+    with pytest.raises(AttemptFailed, match=r"clips\[0\]: how long input a is cannot be told; set its trim.end"):
         plan({"a": still}, "a", video=H264)
+    (step, _) = plan({"a": still}, ("a", {"end": "2s"}), video=H264).steps
+    assert (60, ()) == (step.frame_count, step.arrivals[0].ends)
+
+
+def test_a_length_that_is_estimated_is_not_held_to(plan, film):
+    """All of such a sound is heard, unless the part of it has an end."""
+    guessed = replace(film, format="mp3", video=(), audio=(replace(film.audio[0], index=0),), other_streams=0)
+    whole = plan({"a": guessed}, "a", "a", audio={"codec": "aac"}, path="a.m4a")
+    assert (None, False) == (whole.artifacts[0].duration, "apad" in str(whole.steps[0].argv))
+    part = plan({"a": guessed}, ("a", {"end": "2s"}), audio={"codec": "aac"}, path="a.m4a")
+    assert (timedelta(seconds=2), True) == (
+        part.artifacts[0].duration,
+        "atrim=end_sample=96000" in str(part.steps[0].argv),
+    )

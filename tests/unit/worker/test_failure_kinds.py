@@ -11,6 +11,7 @@ from telecine_worker.ffmpeg.failure_kinds import failure_of, is_interruption, la
 from telecine_worker.ffmpeg.process import Exit, Usage
 
 P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, FailureKind.UNKNOWN
+HARDWARE = "HARDWARE_FAILED"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,12 @@ P, R, C, U = FailureKind.PERMANENT, FailureKind.RETRYABLE, FailureKind.CRASH, Fa
         (255, "[h264 @] [error] Invalid NAL unit size", C, "FFMPEG_CRASHED"),
         (255, "[info]     title           : Operation not permitted", C, "FFMPEG_CRASHED"),
         (255, "[h264_nvenc @] [error] Cannot load libcuda.so.1: Operation not permitted", R, "HARDWARE_FAILED"),
+        (251, "[vost#0:0/h264_vaapi @ 0x5] [error] Task finished: -5 (Input/output error)", R, HARDWARE),
+        (244, "[h264_qsv @ 0x5] [error] Error creating a session: Cannot allocate memory", R, HARDWARE),
+        (255, "[AVHWDeviceContext @ 0x5] [error] Failed to open the device: Operation not permitted", R, HARDWARE),
+        (244, "[Parsed_hwupload_1 @ 0x5] [error] Upload failed: Cannot allocate memory", R, HARDWARE),
+        (251, "[vost#0:0/libx264 @ 0x5] [error] Task finished: -5 (Input/output error)", R, "IO_ERROR"),
+        (1, "[in#0/mov @] [error] h264_nvenc @ 0x5] [error] Input/output error", R, "IO_ERROR"),
         (1, "[info]     title           : No space left on device", U, "FFMPEG_FAILED"),
         (1, "[in#0 @] [verbose] No space left on device", U, "FFMPEG_FAILED"),
         (1, "                     : [error] No space left on device", U, "FFMPEG_FAILED"),

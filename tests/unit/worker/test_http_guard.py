@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telecine_worker.storage.address_guard import AddressGuard, parse_network
@@ -71,7 +71,6 @@ def test_what_a_named_network_holds_is_looked_at_too(network: str, form: str) ->
     assert guard.refusal(ip_address(form.format("a9fe:a9fe")), 443) is not None
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(0, 2**32 - 1))
 def test_no_form_of_a_refused_address_passes(number: int) -> None:
     """Mapped it means the same; every other form of IPv6 that holds an IPv4 address is refused whatever it holds."""
@@ -88,7 +87,6 @@ def test_no_form_of_a_refused_address_passes(number: int) -> None:
         assert guard.refusal(IPv6Address(text), 443) is not None
 
 
-@settings(deadline=None)
 @given(st.ip_addresses(v=6))
 def test_only_global_unicast_passes(address: IPv6Address) -> None:
     """Whatever is not in 2000::/3 is refused, known to us or not."""

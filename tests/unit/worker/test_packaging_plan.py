@@ -261,8 +261,17 @@ def test_pictures_are_repeated_when_they_are_made(film):
     assert order == sorted(order)
 
 
+def test_an_interlaced_source_is_deinterlaced_once(film):
+    """Before the split, asked or not."""
+    for filters in ({}, {"deinterlace": True}):
+        (step,) = plan(with_video(film, field_order="tt"), filters=filters).steps
+        graph = str(step.argv[step.argv.index("-filter_complex") + 1])
+        assert ("[0:1]bwdif", 1) == (graph[:10], graph.count("bwdif"))
+
+
 @pytest.mark.parametrize(("said", "high", "pixels", "matrix"), [
-    ("", 720, "yuv420p", ["bt709"]), ("", 576, "yuv420p", ["smpte170m"]), ("bt709", 720, "yuv420p", []), ("", 720, "rgb24", []),
+    ("", 720, "yuv420p", ["bt709"]), ("", 576, "yuv420p", ["smpte170m"]), ("bt709", 720, "yuv420p", []),
+    ("", 720, "rgb24", ["bt709"]),
 ])  # fmt: skip
 def test_all_renditions_have_the_matrix_of_the_source(film, said, high, pixels, matrix):
     """Players go by the size where nothing is said: that of the source, and not that of each rendition."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import pytest
 
 from telecine.v1 import media_pb2
+from telecine_worker.failure import AttemptFailed
+from telecine_worker.ffmpeg.media_info import VideoStream
 from telecine_worker.tasks import picture
 
 
@@ -44,8 +45,27 @@ def test_even(length, made):
     assert made == picture.even(length)
 
 
-def test_a_new_rate_is_made_by_a_filter(film):
-    """Before scaling, so that dropped frames are not scaled."""
-    wanted: dict[str, Any] = {"frame_rate": media_pb2.Rational(numerator=24000, denominator=1001)}
-    chain = picture.filters(media_pb2.Video(codec="h264", **wanted), film.video[0])
-    assert "fps=24000/1001,scale=1280:720:flags=bicubic:out_range=tv,setsar=1,format=yuv420p" == chain
+def test_nothing_is_made_larger_than_inputs_may_be():
+    """The other side follows, however far; the message says what would be right."""
+    stream = VideoStream(index=0, codec="h264", width_px=10, height_px=1000, coded_width_px=10, coded_height_px=1000)
+    for wanted in ({"width_px": 8192}, {"width_px": 656, "height_px": 0}):
+        with pytest.raises(
+            AttemptFailed, match=r"OPTION_INVALID: .* of an input of 10x1000 px; at most 16384 px on a side"
+        ):
+            picture.size(media_pb2.Video(codec="h264", allow_upscale=True, **wanted), stream)
+    assert (8192, 8192) == picture.size(
+        media_pb2.Video(codec="h264", allow_upscale=True, width_px=8192, height_px=8192), stream
+    )
+
+
+def test_what_is_interlaced_is_deinterlaced_before_anything_else(film):
+    """Asked or not; what is not interlaced where it is asked. Lying fields cannot be: FFmpeg turns them first."""
+    fields, lying = (replace(film.video[0], field_order="tb", rotation_degrees=degrees) for degrees in (0, 90))
+    assert [[], 1, 1, 1] == [
+        picture.deinterlacing(film.video[0]),
+        len(picture.deinterlacing(film.video[0], asked=True)),
+        len(picture.deinterlacing(fields)),
+        len(picture.deinterlacing(fields, asked=True)),
+    ]
+    with pytest.raises(AttemptFailed, match="UNSUPPORTED_OPTION: the input is interlaced, and to be turned by 90°"):
+        picture.deinterlacing(lying)

@@ -37,9 +37,10 @@ def test_every_preset_is_planned(name: str, source: MediaInfo, encoders: frozens
     assert (kinds.kind_of(spec.task) in kinds.FILELESS) is not bool(plan.artifacts)
 
 
-@pytest.mark.parametrize("name", ["web-720p", "web-1080p"])
-def test_what_plays_everywhere_is_sdr(name: str, source: MediaInfo, encoders: frozenset[str]) -> None:
-    """Pictures of eight bits, whatever the film has."""
+@pytest.mark.parametrize("name", [name for name in presets.names() if name.startswith("web-")])
+def test_what_is_for_the_web_is_sdr(name: str, source: MediaInfo, encoders: frozenset[str]) -> None:
+    """Pictures of eight bits, whatever the film has; and the preset says so."""
+    assert "HDR becomes SDR" in presets.describe(name)
     spec = presets.load(name, inputs="file:///film.mp4")
     [artifact] = kinds.plan(spec.task, {"source": source}, encoders).artifacts
     assert artifact.video is not None

@@ -39,6 +39,15 @@ def test_golden_arguments(film, copy, golden):
     assert timedelta(seconds=5) == made.steps[0].duration
 
 
+def test_what_both_say_they_have_has_to_be_compared(film, copy):
+    """As many pictures as the shorter one has, half a second aside; nothing, where one of them does not say."""
+    short = replace(copy, video=(replace(copy.video[0], duration=timedelta(seconds=5)),))
+    assert [135] == [step.least_pictures for step in plan(film, short, "ssim").steps]
+    unsure = replace(copy, video=(replace(copy.video[0], duration=None),))
+    assert [0] == [step.least_pictures for step in plan(film, unsure, "ssim").steps]
+    assert Fraction(30) == plan(film, copy, "ssim").wanted.compared_rate
+
+
 def test_the_original_says_size_rate_and_depth(film, copy):
     """As it is stored and turned, with as many bits."""
     turned = replace(film.video[0], rotation_degrees=90, width_px=720, height_px=1280, pixel_format="yuv422p12le")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -133,3 +135,31 @@ def test_every_kind_of_the_contract_is_run():
     assert {field.name for field in media_pb2.Task.DESCRIPTOR.oneofs_by_name["kind"].fields} == set(kinds.SUPPORTED)
     with pytest.raises(AttemptFailed, match=r"runs audio, concat, ffmpeg, .* transcode tasks, not None"):
         kinds.input_names(media_pb2.Task())
+
+
+@pytest.mark.parametrize(
+    ("args", "cut"),
+    [
+        (["-i", "main", "out.mp4"], "260.200"),
+        (["-ss", "4", "-to", "6", "-i", "main", "out.mp4"], "100.000"),
+        (["-ss", "60", "-i", "main", "out.mp4"], "60.000"),
+        (["-i", "main", "-t", "261", "out.mp4"], "260.200"),
+        (["-i", "main", "-ss", "1", "-to", "05:00", "out.mp4"], "260.200"),
+        (["-i", "main", "-t", "260", "out.mp4"], None),
+        (["-i", "main", "-ss", "9", "-to", "260", "out.mp4"], None),
+    ],
+)
+def test_no_output_is_without_an_end(plan, args, cut):
+    """Twenty times its input, and a minute: a caller's own end that is earlier stays. What reaches ours is not published."""
+    step = plan(*args).steps[0]
+    after = step.argv[step.argv.index("-max_pixels") :]
+    found = [after[at + 1] for at, argument in enumerate(after) if argument == "-t"]
+    assert found == ([cut] if cut else [value for name, value in itertools.pairwise(args) if name == "-t"])
+    assert ("-to" in after) == (cut is None and "-to" in args)
+    assert step.most_duration == (timedelta(seconds=float(cut)) if cut else None)
+
+
+def test_what_has_no_known_length_ends_all_the_same(film, encoders):
+    """After two days, which no time of arguments exceeds."""
+    step = raw.plan(task("-i", "main", "out.mp4"), {"main": replace(film, duration=None)}, encoders).steps[0]
+    assert "172800.000" == step.argv[step.argv.index("-t") + 1]

@@ -13,14 +13,14 @@ from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.progress import Block
 from telecine_worker.ffmpeg.warning import WarningReason
 from telecine_worker.source_damage import SourceDamage
-from telecine_worker.tasks.plan import Plan, Step
+from telecine_worker.tasks.plan import InputPlace, OutputPlace, Plan, Step
 
 UNSPECIFIED, FAIL, WARN = (
     media_pb2.DAMAGE_POLICY_UNSPECIFIED, media_pb2.DAMAGE_POLICY_FAIL, media_pb2.DAMAGE_POLICY_WARN,
 )  # fmt: skip
 ERROR = "[h264 @] [error] error while decoding MB 13 8"
 CUT = "[in#0/matroska,webm @] [error] File ended prematurely"
-STEP = Step(argv=("-i",), least_duration=timedelta(seconds=9), least_pictures=90)
+STEP = Step(argv=(OutputPlace("o.mp4"),), least_duration=timedelta(seconds=9), least_pictures=90)
 END = Block(position=timedelta(seconds=10), frame_count=100, last=True)
 
 
@@ -61,9 +61,11 @@ def test_repeated_lines_are_counted():
     assert 1 == read(ERROR, "[aac @] [warning] harmless", repeated).count
 
 
-def test_a_decoder_that_begins_in_the_middle_may_complain():
+@pytest.mark.parametrize(
+    "line", ["[h264 @] [error] mmco: unref short failure", "[hevc @] [error] Error constructing the frame RPS."]
+)
+def test_a_decoder_that_begins_in_the_middle_may_complain(line):
     """Of pictures before it; read from the start the same is damage."""
-    line = "[h264 @] [error] mmco: unref short failure"
     assert (0, 1) == (read(line, seeks=True).count, read(line).count)
     assert 1 == read(ERROR, seeks=True).count
 
@@ -86,7 +88,7 @@ def test_a_decoder_that_begins_in_the_middle_may_complain():
 )
 def test_the_policy_decides(policy, damage, last, outcome):
     """A failure for good, or warnings about the input."""
-    found = SourceDamage(policy, input_name="main")
+    found = SourceDamage(policy, inputs=("main",))
     if isinstance(outcome, str):
         with pytest.raises(AttemptFailed, match="input main") as error:
             found.judge(STEP, last, damage)
@@ -104,7 +106,7 @@ def test_the_policy_decides(policy, damage, last, outcome):
 def test_what_reaches_the_place_of_the_cut_is_longer_than_it_says(last, goes_on):
     """By its pictures or by its sound, of which the last packet is told; both lengths are named."""
     step = Step(argv=(), duration=timedelta(seconds=10), most_duration=timedelta(seconds=11), most_pictures=110)
-    failing, warning = SourceDamage(UNSPECIFIED, input_name="main"), SourceDamage(WARN, input_name="main")
+    failing, warning = SourceDamage(UNSPECIFIED, inputs=("main",)), SourceDamage(WARN, inputs=("main",))
     warning.judge(step, last, read())
     said = "it goes on at 11.00 s, and says that it lasts 10.00 s"
     assert [said] * goes_on == [each.message.partition("cut: ")[2] for each in warning.warnings]
@@ -125,7 +127,7 @@ def test_a_sound_that_jumps_too_far_is_cut_short(line):
 
 def test_the_worst_pass_counts():
     """Every one reads the same source."""
-    found = SourceDamage(UNSPECIFIED, input_name="")
+    found = SourceDamage(UNSPECIFIED, inputs=())
     for lines in ((ERROR,), (ERROR, ERROR, ERROR), (ERROR, ERROR)):
         found.judge(STEP, END, read(*lines))
     assert [3] == [each.count for each in found.warnings]
@@ -139,7 +141,7 @@ def test_what_is_expected_follows_what_was_there():
         tolerance=timedelta(seconds=0.1), video=ExpectedVideo(codec="h264", frame_count=100, width_px=2),
     )  # fmt: skip
     plan = Plan(steps=(STEP,), artifacts=(file,))
-    found = SourceDamage(WARN, input_name="main")
+    found = SourceDamage(WARN, inputs=("main",))
     found.judge(STEP, END, read())
     assert plan is found.adjusted(plan)
     found.judge(STEP, Block(position=timedelta(seconds=4)), read(CUT))
@@ -147,3 +149,72 @@ def test_what_is_expected_follows_what_was_there():
     assert made.video is not None
     assert (timedelta(seconds=4), None, 2) == (made.duration, made.video.frame_count, made.video.width_px)
     assert ("-max_error_rate", "1") == found.options
+
+
+def test_a_step_that_draws_what_was_made_says_nothing_of_it():
+    """How long a file is is told by the step that made it, not by one that reads it afterwards."""
+    sound = Expected(path="a.m4a", file_name="o.m4a", media_type="", formats=(), duration=timedelta(seconds=10))
+    found = SourceDamage(WARN, inputs=("main",))
+    found.judge(Step(argv=("-i", InputPlace("main"), OutputPlace("o.m4a"))), END, read(CUT))
+    drawing = Step(argv=("-i", OutputPlace("o.m4a"), OutputPlace("w.png")))
+    found.judge(drawing, Block(position=timedelta(milliseconds=40)), read())
+    assert timedelta(seconds=10) == found.adjusted(Plan(steps=(), artifacts=(sound,))).artifacts[0].duration
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        (
+            ["[vist#1:0/h264 @] [dec:h264 @] [warning] corrupt decoded frame"],
+            {"b": (1, "stream 0: corrupt decoded frame")},
+        ),
+        (
+            ["[error] Error while decoding stream #1:1: Invalid data"],
+            {"b": (1, "Error while decoding stream #1:1: Invalid data")},
+        ),
+        (["[warning] b: corrupt input packet in stream 0"], {"b": (1, "b: corrupt input packet in stream 0")}),
+        (
+            [ERROR, "[in#1/avi @] [warning] Packet corrupt (stream = 1, dts = 56)."],
+            {"b": (2, "error while decoding MB 13 8")},
+        ),
+        ([ERROR], {"": (1, "error while decoding MB 13 8")}),
+        (
+            [ERROR, "[in#0/avi @] [error] x", "[in#2/avi @] [error] y", "    Last message repeated 2 times"],
+            {"": (1, "error while decoding MB 13 8"), "a": (1, "x"), "c": (3, "y")},
+        ),
+    ],
+)
+def test_the_input_is_named_where_it_can_be_told(lines, named):
+    """By number, or by the name of the file; what names none is about the only one that others name."""
+    step = Step(argv=("-i", InputPlace("a"), "-i", InputPlace("b"), "-i", InputPlace("c"), OutputPlace("o.mp4")))
+    damage = Damage(inputs=step.inputs)
+    for line in lines:
+        damage.line(line)
+    found = SourceDamage(WARN, inputs=("a", "b", "c"))
+    found.judge(step, END, damage)
+    said = {each.input_name: (each.count, each.message.partition("first: ")[2]) for each in found.warnings}
+    assert named == said
+    unnamed = [each.message for each in found.warnings if not each.input_name]
+    assert ["one of the inputs a, b, c"] * ("" in named) == [each[:25] for each in unnamed]
+
+
+def test_a_file_that_was_cut_off_is_judged_before_anything_runs():
+    """For good, or a warning about just that input; where damage is measured, and where nothing runs, neither."""
+    cut = {"b": "it says that it has 9 bytes, 5 are there"}
+    for policy, step in ((UNSPECIFIED, STEP), (FAIL, STEP), (WARN, Step(argv=(), intact=True))):
+        with pytest.raises(
+            AttemptFailed, match=r"INPUT_TRUNCATED.*input b ends before its own length: it says that it has 9"
+        ):
+            SourceDamage(policy, inputs=("a", "b"), cut_files=cut).judge_files([step])
+    found = SourceDamage(WARN, inputs=("a", "b"), cut_files=cut)
+    found.judge_files([STEP])
+    # What nobody names follows from it.
+    found.judge(STEP, Block(position=timedelta(seconds=3)), read())
+    assert [(WarningReason.INPUT_TRUNCATED, "b")] == [(each.reason, each.input_name) for each in found.warnings]
+    for steps in ([], [Step(argv=(), measures_damage=True)]):
+        SourceDamage(FAIL, inputs=("b",), cut_files=cut).judge_files(steps)
+
+
+def test_pictures_that_fill_no_gap_any_more_are_lost():
+    """FFmpeg says so on the side that writes, about what it read."""
+    assert 1 == read("[vf#0:0 @] [error] 4800061 frame duplication too large, skipping").count

@@ -82,7 +82,7 @@ def sheet_size(made: Plan) -> tuple[int, int]:
     return video.width_px or 0, video.height_px or 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     wide=st.integers(1, 16384), high=st.integers(1, 16384), tile=st.integers(1, 640), columns=st.integers(1, 20),
     rows=st.integers(1, 20), seconds=st.floats(0.01, 5_000),

@@ -135,6 +135,24 @@ def test_hdr_in_h264_has_to_be_asked_for(film):
     assert "yuv420p10le" == video.pixel_format
 
 
+@pytest.mark.parametrize(
+    ("video", "said"),
+    [
+        (
+            {**H264, "profile": "high", "pixelFormat": "yuv420p10le"},
+            "in the profiles high10, high422, high444; and high has",
+        ),
+        ({"codec": "vp9", "profile": "2"}, "in the profiles 0; and 2 has video.pixel_format yuv420p10le"),
+        ({"codec": "h265", "profile": "main"}, "yuv420p10le: h265 has that in the profiles main10, main12"),
+    ],
+)
+def test_a_profile_has_the_pixel_format_of_the_result(film, video, said):
+    """That of the spec, or of what is made where it says nothing: of HDR (the last one) ten bits."""
+    with pytest.raises(AttemptFailed, match=f"OPTION_INVALID: .*{said}"):
+        plan(hdr(film) if video["codec"] == "h265" else film, video=video)
+    assert plan(film, video={"codec": "h265", "profile": "main"}).steps
+
+
 def test_a_loudness_that_was_measured_is_applied(film):
     """The second run is told what the first found; silence passes, and what is above full scale is made quieter."""
     made = plan(film, **TASKS["loudness"])
@@ -145,14 +163,18 @@ def test_a_loudness_that_was_measured_is_applied(film):
     }  # fmt: skip
     mixing = "aformat=channel_layouts=stereo"
     filled = {
-        name: made.steps[1].filled({"main": "u"}, values)[at]
+        # After gaps were filled.
+        name: made.steps[1].filled({"main": "u"}, values)[at].partition(",aresample=async=1:first_pts=0,")[2]
         for name, values in {
-            "measured": found, "silent": {}, "loud": {**found, "loudness.integrated_lufs": 1.5},
+            "measured": found, "even": {**found, "loudness.range_lu": 0.0}, "silent": {},
+            "loud": {**found, "loudness.integrated_lufs": 1.5},
             "peak": {"loudness.true_peak_dbtp": -90.0},
         }.items()
     }  # fmt: skip
     assert {
         "measured": f"{mixing},loudnorm=I=-16.00:TP=-1.50:LRA=11.00:measured_I=-30.25:measured_TP=-12.00:measured_LRA=3.00:"
+        "measured_thresh=-40.50:offset=0.10:linear=true:print_format=none",
+        "even": f"{mixing},loudnorm=I=-16.00:TP=-1.50:LRA=11.00:measured_I=-30.25:measured_TP=-12.00:measured_LRA=0.01:"
         "measured_thresh=-40.50:offset=0.10:linear=true:print_format=none",
         "silent": f"{mixing},anull",
         "peak": f"{mixing},anull",

@@ -106,6 +106,8 @@ def video_streams() -> st.SearchStrategy[VideoStream]:
         variable_frame_rate=st.booleans(), frame_count=st.sampled_from([0, 1, 125]), duration=durations(),
         color_transfer=st.sampled_from(["", "bt709", "smpte2084", "arib-std-b67", "/etc/passwd"]),
         color_space=st.sampled_from(["", "bt709", "bt2020nc", "gbr", "x:y=/z"]),
+        pixel_format=st.sampled_from(["", "yuv420p", "rgb24", "'];x"]), field_order=st.sampled_from(["", "tb", "progressive"]),
+        rotation_degrees=st.sampled_from([0, 0, 90]),
         color_primaries=st.sampled_from(["", "bt2020", "'];movie=/x"]),
     )  # fmt: skip
 
@@ -127,7 +129,7 @@ INFOS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     fields=TASKS, infos=st.fixed_dictionaries({"main": INFOS, "logo": INFOS, "words": INFOS}),
     encoders=st.sampled_from([frozenset(), frozenset(WORKING), frozenset(WORKING) - {"libx264"}]),

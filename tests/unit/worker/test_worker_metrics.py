@@ -75,9 +75,22 @@ def test_labels_are_there_from_the_start(metrics, registry):
         ("telecine_worker_refusals_total", {"reason": "unsupported"}),
         ("telecine_worker_input_bytes_total", {"scheme": "https"}),
         ("telecine_worker_timeouts_total", {"limit": "stall"}),
+        ("telecine_worker_cached_inputs_total", {"result": "hit"}),
+        ("telecine_worker_cached_inputs_total", {"result": "miss"}),
     ):
         assert 0.0 == registry.get_sample_value(name, labels)
     metrics.count_input("https", 5)
     metrics.count_refusal("REFUSAL_NO_SLOT")
     assert 5.0 == registry.get_sample_value("telecine_worker_input_bytes_total", {"scheme": "https"})
     assert 1.0 == registry.get_sample_value("telecine_worker_refusals_total", {"reason": "no_slot"})
+
+
+def test_looks_into_the_cache_are_counted(metrics, registry):
+    """Bytes of what was there alone: they were not fetched."""
+    for found in (None, 5, None, 2, None):
+        metrics.count_look(found)
+    results = [
+        registry.get_sample_value("telecine_worker_cached_inputs_total", {"result": each}) for each in ("hit", "miss")
+    ]
+    assert [2.0, 3.0] == results
+    assert 7.0 == registry.get_sample_value("telecine_worker_cached_input_bytes_total")

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from datetime import timedelta
 
-from telecine_worker.ffmpeg.expected import Expected
+from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.mismatch import not_as_planned
 from telecine_worker.ffmpeg.picture_header import size_px
@@ -18,13 +18,19 @@ _FRAME_HEADER = 16
 _PIXELS = (b"VP8 ", b"VP8L")
 
 
+def moves(fd: int) -> bool:
+    """Whether the open file *fd* says that it is a WebP with several pictures."""
+    header = os.pread(fd, 21, 0)
+    return header[8:16] == b"WEBPVP8X" and len(header) == 21 and bool(header[20] & _ANIMATED)
+
+
 def check(fd: int, expected: Expected) -> MediaInfo:
     """What the open file *fd* is. Raises AttemptFailed VERIFICATION_FAILED."""
     found = size_px(fd)
-    video = expected.video
-    if found is None or video is None:
+    video = expected.video or ExpectedVideo()
+    if found is None:
         raise not_as_planned(expected, "it is no WebP")
-    if found != (video.width_px, video.height_px):
+    if expected.video is not None and found != (video.width_px, video.height_px):
         wide, high = found
         raise not_as_planned(expected, f"it has {wide}x{high} px, planned was {video.width_px}x{video.height_px}")
     lengths = list(_frames(fd, found, expected))

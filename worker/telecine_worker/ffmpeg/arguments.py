@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from telecine_worker.failure import AttemptFailed, permanent
 from telecine_worker.ffmpeg import filtergraph
-from telecine_worker.ffmpeg.options import FLAGS, GRAPHS, INPUT_OPTIONS, OUTPUT_OPTIONS, Option
+from telecine_worker.ffmpeg.options import FLAGS, GRAPHS, INPUT_OPTIONS, OUTPUT_OPTIONS, Option, canonical
 
 MOST_TOKENS = 100
 LONGEST_TOKEN = 2000
@@ -169,8 +169,9 @@ class _Parser:
     def _add(self, word: str, value: str | None, wrong: str | None = None) -> None:
         if wrong is not None:
             raise self._refused(f"as the value of {word}, right would be {wrong}", self._at + 1, value)
-        if word != "-map" and any(option == word for _, option, _ in self._pending):
-            raise self._refused("this option is given twice for one file")
+        for position, option, _ in self._pending if word != "-map" else ():
+            if canonical(option) == canonical(word):
+                raise self._refused(f"{option} in args[{position}] sets the same for this file; leave one of them out")
         self._pending.append((self._at, word, value))
         self._at += 1 if value is None else 2
 

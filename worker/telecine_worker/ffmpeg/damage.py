@@ -7,7 +7,8 @@ corrupt; FFmpeg goes on and ends with code 0. A file that has such lines written
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from telecine_worker.ffmpeg.failure_kinds import CUT_SHORT, words
 
@@ -22,48 +23,95 @@ _OF_OUTPUT = re.compile(
 # What decoders say where they begin in the middle, of pictures that look at others before it.
 _OF_SEEKING = re.compile(
     r"mmco: unref short failure|[Mm]issing reference picture|reference picture missing|co located POCs unavailable"
-    r"|Could not find ref with POC|reference frames .* exceeds max"
+    r"|Could not find ref with POC|Error constructing the frame RPS|reference frames .* exceeds max"
 )
-# What tasks/package_sound.py has said of a sound that jumps: the time at which it goes on.
+# What tasks/sound_gaps.py has said of a sound that jumps: the time at which it goes on.
 _JUMP = re.compile(r"^(?:\[Eval @[^\]]*\] )?\[error\] (\d+\.\d+)$")
+# What tasks/arrivals.py has said of a picture or a sound that came.
+_MARK = re.compile(r"^(?:\[Eval @[^\]]*\] )?\[warning\] (\d{1,6})\.0+$")
+# Pictures that are not repeated any more to fill a gap, and lost: said by the side that writes, about what was read.
+_GAP = re.compile(r"frame duplication too large")
+# The number of an input, and of a stream in it. Of a packet the file is named, which is shown as its input.
+_PLACE = re.compile(r"(?:\[(?:in|[vasd]ist)#|[Ss]tream #)(\d+)(?::(\d+))?")
+_NAMED = re.compile(r"^(?:\[[^\]]*\] )*(\S+): corrupt ")
 MOST_WORDS = 200
 
 
 @dataclass(slots=True, kw_only=True)
+class Complaints:
+    """About one input: how often, and what came first."""
+
+    count: int = 0
+    first: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
 class Damage:
-    """Of one run, which *seeks* or not. *count* says how often FFmpeg complained, *first* what it said first, *cut_short* what
-    of an input that ends before its own length; both are empty where it did not.
+    """Of one run, which *seeks* or not, and reads *inputs*, in their order; files of our own among them have empty names.
+
+    *of_inputs* has what FFmpeg complained about by the input, *cut_short* what it said of one that ends before its own length,
+    which is *cut_input*; a name is empty where it was not told. *marks* are the numbers of what came.
     """
 
     seeks: bool = False
-    count: int = 0
-    first: str = ""
+    inputs: Sequence[str] = ()
+    of_inputs: dict[str, Complaints] = field(default_factory=dict)
     cut_short: str = ""
-    _repeats: bool = False
+    cut_input: str = ""
+    marks: set[int] = field(default_factory=set)
+    _last: Complaints | None = None
 
     def line(self, text: str) -> None:
         """Take the next line of the log."""
         repeated = _REPEATED.search(text)
         if repeated:
             # Of the line before.
-            self.count += int(repeated[1]) if self._repeats else 0
+            if self._last is not None:
+                self._last.count += int(repeated[1])
             return
-        jump = _JUMP.search(text)
+        self._last = None
+        jump, mark = _JUMP.search(text), _MARK.search(text)
         if jump:
-            self.cut_short = (
-                self.cut_short or f"its sound goes on at {jump[1]} s, after a gap that is too long to be filled"
-            )
-            self._repeats = False
-            return
-        self._repeats = self._is_damage(text)
-        if not self._repeats:
-            return
-        self.count += 1
-        self.first = self.first or words(text)[:MOST_WORDS]
-        if not self.cut_short and CUT_SHORT.search(text):
-            self.cut_short = words(text)[:MOST_WORDS]
+            self._cut(f"its sound goes on at {jump[1]} s, after a gap that is too long to be filled", self._only)
+        elif mark:
+            self.marks.add(int(mark[1]))
+        elif self._is_damage(text):
+            self._complain(text)
+
+    @property
+    def count(self) -> int:
+        """How often FFmpeg complained."""
+        return sum(each.count for each in self.of_inputs.values())
+
+    @property
+    def _only(self) -> str:
+        """The input, where the run has one."""
+        return self.inputs[0] if len(set(self.inputs)) == 1 else ""
+
+    def _complain(self, text: str) -> None:
+        name, stream = self._place(text)
+        said = words(text)
+        said = f"stream {stream}: {said}"[:MOST_WORDS] if stream and "stream" not in said else said[:MOST_WORDS]
+        self._last = self.of_inputs.setdefault(name, Complaints(first=said))
+        self._last.count += 1
+        if CUT_SHORT.search(text):
+            self._cut(said, name)
+
+    def _cut(self, said: str, name: str) -> None:
+        if not self.cut_short:
+            self.cut_short, self.cut_input = said, name
+
+    def _place(self, text: str) -> tuple[str, str]:
+        """The input and the stream that *text* is about, empty where it does not say so."""
+        place, named = _PLACE.search(text), _NAMED.search(text)
+        stream = (place[2] or "") if place else ""
+        if place and int(place[1]) < len(self.inputs):
+            return self.inputs[int(place[1])], stream
+        return (named[1] if named and named[1] in self.inputs else self._only), stream
 
     def _is_damage(self, text: str) -> bool:
+        if _GAP.search(text):
+            return True
         if not (ERROR_LINE.search(text) or _CORRUPT.search(text)) or _OF_OUTPUT.search(text):
             return False
         return not (self.seeks and _OF_SEEKING.search(text))

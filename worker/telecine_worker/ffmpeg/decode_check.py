@@ -15,6 +15,7 @@ from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY, Surroundings, run_ffmpe
 
 WHOLE_DECODE = timedelta(seconds=20)
 EDGE_SECONDS = 10
+CLOCK = "1:1000000"
 # Seeking in these lands between key frames, where a decoder complains about what it has not seen.
 SEEKS_INEXACTLY = frozenset({"mpegts"})
 
@@ -48,7 +49,8 @@ async def decode(
     """
     arguments = (
         *("-loglevel", "level+error", *ABORT_WHEN_EMPTY, "-xerror", "-max_error_rate", "0", *source),
-        *("-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-f", "null", "-"),
+        # The clock of an average rate would put two pictures of a variable one at the same time.
+        *("-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-enc_time_base:v", CLOCK, "-f", "null", "-"),
     )
     decoding = replace(around, names={source[-1]: expected.path})
     try:

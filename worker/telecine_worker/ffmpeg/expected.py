@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from fractions import Fraction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedVideo:
-    """None and empty are not checked. *frame_count* has to be met within *frame_tolerance*."""
+    """None and empty are not checked. *frame_count* has to be met within *frame_tolerance*; *rotation_degrees* is clockwise.
+    *end* is where the last picture ends, from where the file begins, met within *end_tolerance*.
+    """
 
     codec: str = ""
     width_px: int | None = None
     height_px: int | None = None
     pixel_format: str = ""
     color_transfer: str = ""
+    rotation_degrees: int | None = None
+    sample_aspect_ratio: Fraction | None = None
     frame_count: int | None = None
     frame_tolerance: int = 0
+    end: timedelta | None = None
+    end_tolerance: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedAudio:
-    """None and empty are not checked."""
+    """None and empty are not checked. *end* is as with pictures."""
 
     codec: str = ""
     sample_rate_hz: int | None = None
     channel_count: int | None = None
+    end: timedelta | None = None
+    end_tolerance: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from telecine_worker.failure import AttemptFailed, Failure, FailureKind
+from telecine_worker.ffmpeg.hardware import FAMILIES
 from telecine_worker.ffmpeg.process import Exit
 from telecine_worker.sandbox import bubblewrap, launcher
 
@@ -50,6 +51,9 @@ OPTION_INVALID = Verdict(_P, "OPTION_INVALID", "refused its options")
 INVALID = Verdict(_P, "INPUT_INVALID", "could not read the input as media")
 TRUNCATED = Verdict(_P, "INPUT_TRUNCATED", "found the input cut short")
 DAMAGED = Verdict(_P, "INPUT_DAMAGED", "found the input damaged")
+NOT_COPYABLE = Verdict(
+    _P, "INPUT_INVALID", "could not copy a packet of the input as it is, where encoding would be right,"
+)
 OUTPUT_EMPTY = Verdict(_P, "OUTPUT_EMPTY", "had nothing to write: nothing of the input was in the wanted part")
 OUTPUT_TOO_LARGE = Verdict(_P, "OUTPUT_TOO_LARGE", "wrote more than a file may have")
 NOT_WRITABLE = Verdict(_P, "OUTPUT_NOT_WRITABLE", "may not open a file that it was given")
@@ -64,6 +68,7 @@ DAMAGE = frozenset({INVALID.reason, TRUNCATED.reason, DAMAGED.reason, OUTPUT_EMP
 is the input's, too.
 """
 
+_FAMILIES = "|".join(family.suffix for family in FAMILIES)
 # The first that matches decides: what names a cause stands before what only follows from it.
 SIGNATURES: tuple[Signature, ...] = tuple(
     Signature(re.compile(pattern), verdict)
@@ -72,6 +77,13 @@ SIGNATURES: tuple[Signature, ...] = tuple(
             r"not on whitelist|not in allowed_(segment_)?extensions|Unsafe file name"
             r"|Not detecting m3u8/hls with non standard extension",
             NOT_ALLOWED,
+        ),
+        (
+            # Said by what drives graphics hardware, it is about that, and not about files or this machine's memory.
+            rf"^(?:\[[^\]]*\] )*?\[(?:[^\]]*/)?(?:\w+_(?:{_FAMILIES})|AVHW\w+|Parsed_hwupload_\d+)(?: @[^\]]*)?\] "
+            r"\[(?:error|fatal)\] .*(?:Input/output error|Cannot allocate memory|Operation not permitted|Permission denied"
+            r"|Broken pipe|No such file or directory)",
+            HARDWARE_FAILED,
         ),
         (r"exceeds specified max|exceeds max_streams|Picture size .* is invalid", OVER_LIMIT),
         (r"No space left on device|Disk quota exceeded", NO_SPACE),
@@ -83,6 +95,10 @@ SIGNATURES: tuple[Signature, ...] = tuple(
             r"|Error (creating a|initializing an internal) MFX session|Failed to set value .* for option 'init_hw_device'",
             HARDWARE_FAILED,
         ),
+        (
+            r"Can't write packet with unknown timestamp|Error applying bitstream filters to an output packet",
+            NOT_COPYABLE,
+        ),
         (r"matches no streams|does not contain any stream|Invalid input file index", MISSING_STREAM),
         (r"Unknown encoder", ENCODER_MISSING),
         (
@@ -92,7 +108,7 @@ SIGNATURES: tuple[Signature, ...] = tuple(
             r"|Error initializing (the )?(filter|simple)|Error opening (output )?encoder|Error while opening encoder"
             r"|Invalid (duration specification|frame size|framerate value|encoder type)|Unknown input format"
             r"|Unknown pixel format requested|Requested output format|Bitstream filter not found|Error reading log file"
-            r"|Error parsing (a )?filter",
+            r"|Error parsing (a )?filter|Error when evaluating the expression|Automatic encoder selection failed",
             OPTION_INVALID,
         ),
         # Of a file that is open already: a disk failed, and what looks like damage followed.
@@ -110,7 +126,9 @@ SIGNATURES: tuple[Signature, ...] = tuple(
             DAMAGED,
         ),
         (
-            r"Invalid data found when processing input|[Cc]ould not find codec parameters"
+            r"Invalid data found when processing input"
+            # Of attached files, such as fonts, FFmpeg says so whatever else happens.
+            r"|[Cc]ould not find codec parameters(?! for stream \d+ \(Attachment)"
             r"|Cannot determine format of input stream",
             INVALID,
         ),

@@ -11,9 +11,11 @@ filters, options and values are allowed: filters.py.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from telecine_worker.ffmpeg.filters import FILTERS, Filter
-from telecine_worker.ffmpeg.values import MAX_PICTURE_PX, MAX_SIDE_PX
+from telecine_worker.ffmpeg.picture_sizes import SizeError
+from telecine_worker.ffmpeg.values import MOST_SLOWING
 
 MOST_FILTERS = 16
 LONGEST_GRAPH = 2000
@@ -22,7 +24,11 @@ _FORBIDDEN = re.compile(r"[\\\"`$\[\];\n\r]")
 _NAME = re.compile(r"[a-z0-9_]{1,32}")
 _OPTION = re.compile(r"([A-Za-z_0-9]{1,32})=(.*)", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9_.+\-/|]+")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+# Of fractions that are multiplied.
+_ROUNDED = 1 + 1e-9
+
+# Its name, what is known of it, and its options.
+_Filter = tuple[str, Filter, Mapping[str, str]]
 
 
 class GraphError(ValueError):
@@ -39,7 +45,9 @@ def checked(graph: str, media: str) -> str:
     filters = _split(graph, ",")
     if len(filters) > MOST_FILTERS:
         raise GraphError(f"{len(filters)} filters; at most {MOST_FILTERS} are allowed")
-    return ",".join(_filter(text, media) for text in filters)
+    parsed = [_filter(text, media) for text in filters]
+    _check_slowing(parsed)
+    return ",".join(map(_written, parsed))
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -56,22 +64,24 @@ def _split(text: str, separator: str) -> list[str]:
     return parts
 
 
-def _filter(text: str, media: str) -> str:
+def _filter(text: str, media: str) -> _Filter:
     name, has_arguments, arguments = text.strip().partition("=")
     known = FILTERS.get(name) if _NAME.fullmatch(name) else None
     if known is None or known.media != media:
         allowed = ", ".join(sorted(each for each, kind in FILTERS.items() if kind.media == media))
         raise GraphError(f"filter {name!r} is not on the allow-list; for {media}: {allowed}")
     options = _options(name, known, arguments) if has_arguments else {}
-    _check_size(name, known, options)
-    written = ":".join(
-        f"{option}={_written(value, bounded=option in known.sizes)}" for option, value in options.items()
-    )
-    return f"{name}={written}" if written else name
+    if known.bounded is not None:
+        try:
+            options = known.bounded(options)
+        except SizeError as error:
+            raise GraphError(f"filter {name}: {error}") from None
+    return name, known, options
 
 
 def _options(name: str, known: Filter, arguments: str) -> dict[str, str]:
     options: dict[str, str] = {}
+    written: dict[str, str] = {}
     positional = list(known.positional)
     for argument in _split(arguments, ":"):
         named = _OPTION.fullmatch(argument)
@@ -82,16 +92,18 @@ def _options(name: str, known: Filter, arguments: str) -> dict[str, str]:
             option, value = positional.pop(0), argument
         else:
             raise GraphError(f"filter {name}: {argument!r} needs the name of its option before it, as option=value")
-        if option in options:
-            raise GraphError(f"filter {name}: option {option!r} is given twice")
-        options[option] = _value(name, known, option, value)
+        same = known.aliases.get(option, option)
+        if same in options:
+            raise GraphError(f"filter {name}: option {option!r} sets the same as {written[same]!r}; leave one out")
+        written[same] = option
+        options[same] = _value(name, known, option, value)
     return options
 
 
 def _value(name: str, known: Filter, option: str, text: str) -> str:
-    check = known.options.get(option)
+    check = known.options.get(known.aliases.get(option, option))
     if check is None:
-        allowed = ", ".join(known.options) or "none"
+        allowed = ", ".join((*known.options, *known.aliases)) or "none"
         raise GraphError(f"filter {name}: option {option!r} is not on the allow-list ({allowed})")
     value = text[1:-1] if len(text) >= 2 and text[0] == text[-1] == "'" else text
     if "'" in value:
@@ -103,14 +115,20 @@ def _value(name: str, known: Filter, option: str, text: str) -> str:
     return value
 
 
-def _check_size(name: str, known: Filter, options: dict[str, str]) -> None:
-    sides = [float(value) for option, value in options.items() if option in known.sizes and _NUMBER.fullmatch(value)]
-    if len(sides) == 2 and min(sides) > 0 and sides[0] * sides[1] > MAX_PICTURE_PX:
-        raise GraphError(f"filter {name}: {sides[0]:g}x{sides[1]:g} is more than {MAX_PICTURE_PX} pixels")
+def _check_slowing(parsed: Iterable[_Filter]) -> None:
+    so_far = 1.0
+    for name, known, options in parsed:
+        so_far *= known.slowing(options) if known.slowing is not None else 1
+        if so_far > MOST_SLOWING * _ROUNDED:
+            raise GraphError(
+                f"filter {name}: with those before it, it makes the result {so_far:g} times as long as the input; "
+                f"at most {MOST_SLOWING} times is allowed"
+            )
 
 
-def _written(value: str, *, bounded: bool) -> str:
-    if bounded and not _NUMBER.fullmatch(value):
-        # What an expression comes to is known only when it runs: the bound goes into it.
-        return f"'min({MAX_SIDE_PX},{value})'"
-    return value if _PLAIN.fullmatch(value) else f"'{value}'"
+def _written(parsed: _Filter) -> str:
+    name, _, options = parsed
+    written = ":".join(
+        f"{option}={value}" if _PLAIN.fullmatch(value) else f"{option}='{value}'" for option, value in options.items()
+    )
+    return f"{name}={written}" if written else name

@@ -7,10 +7,10 @@ options named here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from telecine_worker.ffmpeg import values
+from telecine_worker.ffmpeg import picture_sizes, timestamps, values
 from telecine_worker.ffmpeg.values import Check, expression, integer, number, one_of
 
 VIDEO, AUDIO = "video", "audio"
@@ -30,14 +30,17 @@ COLOURS = ("black", "white", "gray", "red", "green", "blue", "yellow", "transpar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """*positional* names the options that may be given without a name, in FFmpeg's order. *sizes* are bounded when they
-    run.
+    """*aliases* are other names of its options. *positional* names the options that may be given without a name, in FFmpeg's
+    order. *bounded* writes sizes so that they are bounded when the filter runs; *slowing* says how many times as long it makes
+    what passes.
     """
 
     media: str
     options: Mapping[str, Check] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     positional: tuple[str, ...] = ()
-    sizes: frozenset[str] = frozenset()
+    bounded: Callable[[Mapping[str, str]], dict[str, str]] | None = None
+    slowing: Callable[[Mapping[str, str]], float] | None = None
 
 
 def _list_of(*words: str) -> Check:
@@ -71,18 +74,8 @@ def _scale_flags(value: str) -> str | None:
     return None if all(part in known for part in value.split("+")) else f"some of {', '.join(known)}, with + between"
 
 
-def _timestamps(value: str) -> str | None:
-    """A few forms of setpts and asetpts: from 0, evenly spaced, or 0.05 to 20 times as fast."""
-    if value in ("PTS-STARTPTS", "N/FRAME_RATE/TB", "N/SR/TB", "PTS"):
-        return None
-    for before, after in (("", "*PTS"), ("PTS*", ""), ("PTS/", "")):
-        factor = value.removeprefix(before).removesuffix(after)
-        if before + factor + after == value and number(0.05, 20)(factor) is None:
-            return None
-    rate = value.removeprefix("N/").removesuffix("/TB")
-    if f"N/{rate}/TB" == value and values.frame_rate(rate) is None and "/" not in rate:
-        return None
-    return "PTS-STARTPTS, N/FRAME_RATE/TB, N/30/TB, or 0.5*PTS with a factor from 0.05 to 20"
+def _slowing_of_tempo(options: Mapping[str, str]) -> float:
+    return 1 / float(options.get("tempo", 1))
 
 
 _SIDE = expression(-16, values.MAX_SIDE_PX)
@@ -98,14 +91,8 @@ _DEINTERLACE = {
     "parity": one_of("auto", "tff", "bff", "-1", "0", "1"),
     "deint": one_of("all", "interlaced", "0", "1"),
 }
-_FADE = {
-    "type": one_of("in", "out"),
-    "t": one_of("in", "out"),
-    "start_time": _TIME,
-    "st": _TIME,
-    "duration": _TIME,
-    "d": _TIME,
-}
+_FADE = {"type": one_of("in", "out"), "start_time": _TIME, "duration": _TIME}
+_FADE_ALIASES = {"t": "type", "st": "start_time", "d": "duration"}
 _CURVES = one_of("tri", "qsin", "hsin", "esin", "log", "ipar", "qua", "cub", "squ", "cbr", "par", "exp")
 
 FILTERS: dict[str, Filter] = {
@@ -114,12 +101,9 @@ FILTERS: dict[str, Filter] = {
         media=VIDEO,
         options={
             "w": _SIDE,
-            "width": _SIDE,
             "h": _SIDE,
-            "height": _SIDE,
             "flags": _scale_flags,
             "s": values.picture_size,
-            "size": values.picture_size,
             "force_divisible_by": integer(1, 256),
             "force_original_aspect_ratio": one_of("disable", "decrease", "increase", "0", "1", "2"),
             **{
@@ -131,35 +115,42 @@ FILTERS: dict[str, Filter] = {
                 for name in ("in_color_matrix", "out_color_matrix")
             },
         },
+        aliases={"width": "w", "height": "h", "size": "s"},
         positional=("w", "h"),
-        sizes=frozenset({"w", "width", "h", "height"}),
+        bounded=picture_sizes.of_scale,
     ),
     "crop": Filter(
         media=VIDEO,
         options={
-            **dict.fromkeys(("out_w", "w", "out_h", "h"), _SIDE),
+            **dict.fromkeys(("w", "h"), _SIDE),
             "x": _PLACE,
             "y": _PLACE,
             "keep_aspect": _SWITCH,
             "exact": _SWITCH,
         },
-        positional=("out_w", "out_h", "x", "y"),
+        aliases={"out_w": "w", "out_h": "h"},
+        positional=("w", "h", "x", "y"),
     ),
     "pad": Filter(
         media=VIDEO,
         options={
-            **dict.fromkeys(("width", "w", "height", "h"), _SIDE),
+            **dict.fromkeys(("w", "h"), _SIDE),
             "x": _PLACE,
             "y": _PLACE,
             "color": _colour,
         },
-        positional=("width", "height", "x", "y", "color"),
-        sizes=frozenset({"width", "w", "height", "h"}),
+        aliases={"width": "w", "height": "h"},
+        positional=("w", "h", "x", "y", "color"),
+        bounded=picture_sizes.of_pad,
     ),
     "fps": Filter(media=VIDEO, options={"fps": values.frame_rate, "round": _ROUND}, positional=("fps",)),
     "format": Filter(media=VIDEO, options={"pix_fmts": _list_of(*PIXEL_FORMATS)}, positional=("pix_fmts",)),
-    "setsar": Filter(media=VIDEO, options=dict.fromkeys(("sar", "ratio", "r"), values.ratio), positional=("sar",)),
-    "setdar": Filter(media=VIDEO, options=dict.fromkeys(("dar", "ratio", "r"), values.ratio), positional=("dar",)),
+    "setsar": Filter(
+        media=VIDEO, options={"sar": values.ratio}, aliases={"ratio": "sar", "r": "sar"}, positional=("sar",)
+    ),
+    "setdar": Filter(
+        media=VIDEO, options={"dar": values.ratio}, aliases={"ratio": "dar", "r": "dar"}, positional=("dar",)
+    ),
     "transpose": Filter(
         media=VIDEO,
         options={"dir": one_of("0", "1", "2", "3", "cclock_flip", "clock", "cclock", "clock_flip")},
@@ -168,7 +159,9 @@ FILTERS: dict[str, Filter] = {
     "hflip": Filter(media=VIDEO),
     "vflip": Filter(media=VIDEO),
     "trim": Filter(media=VIDEO, options={**_CUT, **_FRAMES}),
-    "setpts": Filter(media=VIDEO, options={"expr": _timestamps}, positional=("expr",)),
+    "setpts": Filter(
+        media=VIDEO, options={"expr": timestamps.of_pictures}, positional=("expr",), slowing=timestamps.slowing
+    ),
     "eq": Filter(
         media=VIDEO,
         options={
@@ -181,9 +174,13 @@ FILTERS: dict[str, Filter] = {
     "unsharp": Filter(
         media=VIDEO,
         options={
-            **{name: integer(3, 23) for name in ("luma_msize_x", "lx", "luma_msize_y", "ly")},
-            **{name: integer(3, 23) for name in ("chroma_msize_x", "cx", "chroma_msize_y", "cy")},
-            **{name: number(-2, 5) for name in ("luma_amount", "la", "chroma_amount", "ca")},
+            **{f"{plane}_msize_{side}": integer(3, 23) for plane in ("luma", "chroma") for side in ("x", "y")},
+            **{f"{plane}_amount": number(-2, 5) for plane in ("luma", "chroma")},
+        },
+        aliases={
+            f"{plane[0]}{short}": f"{plane}_{long}"
+            for plane in ("luma", "chroma")
+            for short, long in (("x", "msize_x"), ("y", "msize_y"), ("a", "amount"))
         },
         positional=(
             *("luma_msize_x", "luma_msize_y", "luma_amount"),
@@ -200,6 +197,7 @@ FILTERS: dict[str, Filter] = {
     "fade": Filter(
         media=VIDEO,
         options={**_FADE, "color": _colour, "start_frame": integer(0, 10**8), "nb_frames": integer(1, 10**8)},
+        aliases=_FADE_ALIASES,
         positional=("type", "start_frame", "nb_frames"),
     ),
     "gblur": Filter(
@@ -242,10 +240,19 @@ FILTERS: dict[str, Filter] = {
         },
         positional=("I", "LRA", "TP"),
     ),
-    "afade": Filter(media=AUDIO, options={**_FADE, "curve": _CURVES, "c": _CURVES}, positional=("type",)),
-    "atempo": Filter(media=AUDIO, options={"tempo": number(0.5, 100)}, positional=("tempo",)),
+    "afade": Filter(
+        media=AUDIO,
+        options={**_FADE, "curve": _CURVES},
+        aliases={**_FADE_ALIASES, "c": "curve"},
+        positional=("type",),
+    ),
+    "atempo": Filter(
+        media=AUDIO, options={"tempo": number(0.5, 100)}, positional=("tempo",), slowing=_slowing_of_tempo
+    ),
     "atrim": Filter(media=AUDIO, options=_CUT),
-    "asetpts": Filter(media=AUDIO, options={"expr": _timestamps}, positional=("expr",)),
+    "asetpts": Filter(
+        media=AUDIO, options={"expr": timestamps.of_sound}, positional=("expr",), slowing=timestamps.slowing
+    ),
     "highpass": Filter(media=AUDIO, options={"f": number(1, 96_000)}, positional=("f",)),
     "lowpass": Filter(media=AUDIO, options={"f": number(1, 96_000)}, positional=("f",)),
     "dynaudnorm": Filter(media=AUDIO, options={"f": integer(10, 8000), "g": integer(3, 301)}, positional=("f", "g")),

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from fractions import Fraction
 
 from telecine_worker.ffmpeg.damage import ERROR_LINE
 
@@ -67,7 +68,9 @@ class Detection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to look for. *planned* is told beside what was measured: what the steps aim at."""
+    """What to look for. *planned* is told beside what was measured: what the steps aim at. The pictures of a comparison come at
+    *compared_rate*.
+    """
 
     decode: bool = False
     loudness: bool = False
@@ -75,6 +78,7 @@ class Wanted:
     black: bool = False
     silence: bool = False
     quality: bool = False
+    compared_rate: Fraction | None = None
     planned: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -119,6 +123,11 @@ class Findings:
             if match:
                 read(match)
                 return
+
+    def ended(self, frame_count: int | None) -> None:
+        """A run is over, with so many pictures."""
+        if self._wanted.compared_rate is not None and frame_count is not None:
+            self._quality["quality.duration_seconds"] = float(frame_count / self._wanted.compared_rate)
 
     @property
     def detections(self) -> tuple[Detection, ...]:

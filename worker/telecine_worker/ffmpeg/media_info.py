@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 
+# Which field is stored first, and which is shown first: the top one or the bottom one.
+_OF_FIELDS = frozenset({"tt", "bb", "tb", "bt"})
+# Frames of sound one after the other, without a word of how many; and program streams, whose times are few.
+_WITHOUT_LENGTH = frozenset({"aac", "ac3", "eac3", "amr", "mpeg"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoStream:
@@ -35,6 +40,17 @@ class VideoStream:
     extradata_hash: str = ""
     start: timedelta = timedelta(0)
     duration: timedelta | None = None
+    tagged_duration: timedelta | None = None
+
+    @property
+    def stated_duration(self) -> timedelta | None:
+        """By the container, else by a tag."""
+        return self.tagged_duration if self.duration is None else self.duration
+
+    @property
+    def is_interlaced(self) -> bool:
+        """Whether it says so: a picture is two fields, of two moments."""
+        return self.field_order in _OF_FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +66,12 @@ class AudioStream:
     extradata_hash: str = ""
     start: timedelta = timedelta(0)
     duration: timedelta | None = None
+    tagged_duration: timedelta | None = None
+
+    @property
+    def stated_duration(self) -> timedelta | None:
+        """By the container, else by a tag."""
+        return self.tagged_duration if self.duration is None else self.duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +99,17 @@ class MediaInfo:
     audio: tuple[AudioStream, ...] = ()
     subtitles: tuple[SubtitleStream, ...] = ()
     other_streams: int = 0
+
+    @property
+    def is_duration_estimated(self) -> bool:
+        """From the size and the first bit rate, say, which may be far from it. An MP3 that says how long it is begins late."""
+        without = self.format == "mp3" and not any(audio.start for audio in self.audio)
+        return without or self.format in _WITHOUT_LENGTH
+
+    @property
+    def timed_stream_count(self) -> int:
+        """Of those that the duration may be about: covers and attachments have none."""
+        return len(self.video) + len(self.audio) + len(self.subtitles)
 
     @property
     def is_still(self) -> bool:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
+
 from telecine_worker.failure import AttemptFailed, FailureKind
 from telecine_worker.ffmpeg.expected import Expected, ExpectedAudio, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
+
+FAILED = "VERIFICATION_FAILED"
 
 
 def check_streams(info: MediaInfo, expected: Expected) -> None:
@@ -35,6 +40,18 @@ def _check_video(found: VideoStream, wanted: ExpectedVideo, expected: Expected) 
     _check_same(expected, "height", found.coded_height_px, wanted.height_px)
     _check_same(expected, "pixel format", found.pixel_format, wanted.pixel_format)
     _check_same(expected, "transfer function", found.color_transfer, wanted.color_transfer)
+    if wanted.rotation_degrees is not None and found.rotation_degrees != wanted.rotation_degrees:
+        raise not_as_planned(
+            expected, f"it is turned by {found.rotation_degrees}°, planned was {wanted.rotation_degrees}°"
+        )
+    ratio = wanted.sample_aspect_ratio
+    # Matroska has the shape of the picture in whole pixels.
+    if ratio is not None and abs(found.sample_aspect_ratio - ratio) > ratio / 50:
+        raise not_as_planned(
+            expected,
+            f"the shape of its pixels is {found.sample_aspect_ratio}, planned was {ratio}; what only a container says of it is "
+            "lost where another one has no place for it",
+        )
 
 
 def _check_audio(found: AudioStream, wanted: ExpectedAudio, expected: Expected) -> None:
@@ -51,13 +68,40 @@ def _check_same(expected: Expected, what: str, found: str | int, wanted: str | i
 
 
 def check_duration(info: MediaInfo, expected: Expected) -> None:
-    """Where one is planned. Raises AttemptFailed VERIFICATION_FAILED."""
-    if expected.duration is None or info.duration is None:
+    """Of the file and of its streams, where one is planned. Raises AttemptFailed VERIFICATION_FAILED."""
+    found = _length(info)
+    if expected.duration is not None and found is not None and abs(found - expected.duration) > expected.tolerance:
+        raise not_as_planned(expected, f"it lasts {found}, planned was {expected.duration} ± {expected.tolerance}")
+    if expected.exact_streams:
+        _check_end(expected, "pictures end", info, info.video, expected.video)
+        _check_end(expected, "sound ends", info, info.audio, expected.audio)
+
+
+def _length(info: MediaInfo) -> timedelta | None:
+    """From where the first stream begins: what a container says may count from before that."""
+    streams: list[VideoStream | AudioStream] = [*info.video, *info.audio]
+    ends = [stream.start + stream.stated_duration for stream in streams if stream.stated_duration is not None]
+    if not streams or len(ends) < len(streams):
+        return info.duration
+    return max(ends) - _begin(info)
+
+
+def _begin(info: MediaInfo) -> timedelta:
+    return min((*(each.start for each in info.video), *(each.start for each in info.audio)))
+
+
+def _check_end(
+    expected: Expected,
+    what: str,
+    info: MediaInfo,
+    streams: Sequence[VideoStream | AudioStream],
+    wanted: ExpectedVideo | ExpectedAudio | None,
+) -> None:
+    if wanted is None or wanted.end is None or not streams or streams[0].stated_duration is None:
         return
-    if abs(info.duration - expected.duration) > expected.tolerance:
-        raise not_as_planned(
-            expected, f"it lasts {info.duration}, planned was {expected.duration} ± {expected.tolerance}"
-        )
+    found = streams[0].start + streams[0].stated_duration - _begin(info)
+    if abs(found - wanted.end) > wanted.end_tolerance:
+        raise not_as_planned(expected, f"its {what} at {found}, planned was {wanted.end} ± {wanted.end_tolerance}")
 
 
 def not_as_planned(expected: Expected, why: str, log_tail: str = "") -> AttemptFailed:
@@ -65,7 +109,7 @@ def not_as_planned(expected: Expected, why: str, log_tail: str = "") -> AttemptF
     # UNKNOWN is tried once more and then final: what fails verification twice is not an accident.
     return AttemptFailed(
         FailureKind.UNKNOWN,
-        "VERIFICATION_FAILED",
+        FAILED,
         f"{expected.path} is not what was planned: {why}",
         log_tail=log_tail,
     )

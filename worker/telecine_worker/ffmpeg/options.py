@@ -126,3 +126,30 @@ OUTPUT_OPTIONS: dict[str, Option] = {
 INPUT_OPTIONS: dict[str, Option] = {name: OUTPUT_OPTIONS[name] for name in ("-ss", "-t", "-to")}
 
 GRAPHS = {"-vf": "video", "-af": "audio", "-filter:v": "video", "-filter:a": "audio"}
+
+# What FFmpeg takes for the same, with the streams that it means without a specifier. -t and -to exclude each other.
+_SAME: dict[str, tuple[str, str]] = {
+    "-codec": ("-c", ""),
+    "-vcodec": ("-c", "v"),
+    "-acodec": ("-c", "a"),
+    "-scodec": ("-c", "s"),
+    "-vf": ("-filter", "v"),
+    "-af": ("-filter", "a"),
+    "-b": ("-b", "v"),
+    "-qscale": ("-q", "v"),
+    "-profile": ("-profile", "v"),
+    "-vframes": ("-frames", "v"),
+    "-deadline": ("-quality", ""),
+    "-to": ("-t", ""),
+}
+
+
+def canonical(word: str) -> str:
+    """One name for all ways to write an option with its streams: -c:v for -vcodec and -codec:v."""
+    written, _, streams = word.partition(":")
+    name, implied = _SAME.get(written, (written, ""))
+    known = OUTPUT_OPTIONS.get(name)
+    if known is not None and len(known.streams) == 1:
+        implied = known.streams
+    streams = streams or implied
+    return f"{name}:{streams}" if streams else name

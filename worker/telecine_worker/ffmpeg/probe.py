@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from telecine_worker.failure import AttemptFailed, permanent, retryable
-from telecine_worker.ffmpeg import failure_kinds, packets, whitelists
+from telecine_worker.ffmpeg import failure_kinds, matroska_tags, packets, whitelists
 from telecine_worker.ffmpeg.command import Command
 from telecine_worker.ffmpeg.limits import ended_when_stalled
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, SubtitleStream, VideoStream
@@ -166,7 +166,7 @@ def _with_picture_size(info: MediaInfo, fd: int) -> MediaInfo:
 def media_info(data: Mapping[str, Any]) -> MediaInfo:
     """From ffprobe's JSON (format and streams)."""
     container = data["format"]
-    streams = data["streams"]
+    streams = matroska_tags.completed(container, data["streams"])
     videos = tuple(_video(s) for s in streams if s.get("codec_type") == "video" and not _is_cover(s))
     audios = tuple(_audio(s) for s in streams if s.get("codec_type") == "audio")
     subtitles = tuple(
@@ -232,6 +232,7 @@ def _video(stream: Mapping[str, Any]) -> VideoStream:
         extradata_hash=str(stream.get("extradata_hash", "")),
         start=_seconds(stream.get("start_time")) or timedelta(0),
         duration=_positive(stream.get("duration")),
+        tagged_duration=_positive(stream.get("tagged_duration")),
     )
 
 
@@ -246,6 +247,7 @@ def _audio(stream: Mapping[str, Any]) -> AudioStream:
         extradata_hash=str(stream.get("extradata_hash", "")),
         start=_seconds(stream.get("start_time")) or timedelta(0),
         duration=_positive(stream.get("duration")),
+        tagged_duration=_positive(stream.get("tagged_duration")),
     )
 
 

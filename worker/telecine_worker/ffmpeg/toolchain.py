@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 from telecine_worker.ffmpeg.command import environment
 from telecine_worker.ffmpeg.hardware import FAMILY_OF
 from telecine_worker.ffmpeg.options import LIBRARY_ENCODERS
-from telecine_worker.ffmpeg.trial import broken_encoders, working_hardware
+from telecine_worker.ffmpeg.trial import Tried, broken_encoders, working_hardware
 from telecine_worker.sandbox.confinement import NONE, Confinement
 
 OLDEST = (5, 1)
@@ -31,6 +31,10 @@ _VERSION = re.compile(r"^(ffmpeg|ffprobe) version (n?(\d+)\.(\d+)\S*|\S+)", re.M
 _ENCODER = re.compile(r"^ [VAS][A-Z.]{5} (\S+)", re.MULTILINE)
 _FORMAT = re.compile(r"^ [D ][E ][d ]? +(\S+) ", re.MULTILINE)
 _FILTER = re.compile(r"^ [TSC.]{2,3} (\S+) +\S+->", re.MULTILINE)
+
+
+Confine = Callable[[Sequence[Path]], Confinement]
+"""Says how programs are confined."""
 
 
 class ToolchainError(Exception):
@@ -65,20 +69,32 @@ class Toolchain:
     confinement: Confinement = NONE
 
 
-def find(*, ffmpeg: Path | None = None, ffprobe: Path | None = None, search_path: str | None = None) -> Toolchain:
-    """The toolchain to use. Blocks for about half a second: it runs what it finds, and tries the encoders.
+def unconfined(_programs: Sequence[Path]) -> Confinement:
+    """Where nothing but our own arguments is run, or the operator wants it so."""
+    return NONE
+
+
+def find(
+    *,
+    ffmpeg: Path | None = None,
+    ffprobe: Path | None = None,
+    search_path: str | None = None,
+    confine: Confine = unconfined,
+) -> Toolchain:
+    """The toolchain to use. Blocks for about half a second: it asks what it finds what it has, and tries the encoders, which
+    runs drivers and other people's libraries: behind what *confine* says for the two programs.
 
     *ffmpeg* and *ffprobe* are what the operator configured: they are used or refused, never passed over. With one of
     them, the other is looked for beside it, on *search_path* (default: PATH) and in the wheels. Raises ToolchainError.
     """
     path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
     if ffmpeg is not None or ffprobe is not None:
-        return _configured(ffmpeg, ffprobe, path)
+        return _checked(*_configured(ffmpeg, ffprobe, path), confine)
     tried: list[str] = []
     places: tuple[Callable[[str], tuple[Path, Path]], ...] = (_on_path, _in_wheels)
     for place in places:
         try:
-            return _checked(*place(path))
+            return _checked(*place(path), confine)
         except ToolchainError as error:
             tried.append(str(error))
     raise ToolchainError(
@@ -87,13 +103,13 @@ def find(*, ffmpeg: Path | None = None, ffprobe: Path | None = None, search_path
     )
 
 
-def _configured(ffmpeg: Path | None, ffprobe: Path | None, path: str) -> Toolchain:
+def _configured(ffmpeg: Path | None, ffprobe: Path | None, path: str) -> tuple[Path, Path]:
     given = ffmpeg or ffprobe
     assert given is not None  # noqa: S101 - the caller looked
     for configured in (ffmpeg, ffprobe):
         if configured is not None and not _is_program(configured):
             raise ToolchainError(f"configured program {configured} is not an executable file")
-    return _checked(
+    return (
         ffmpeg or _other_half("ffmpeg", given, path, _wheel_ffmpeg),
         ffprobe or _other_half("ffprobe", given, path, _wheel_ffprobe),
     )
@@ -145,11 +161,12 @@ def _wheel_ffprobe() -> Path:
     return Path(wheel.ffprobe)
 
 
-def _checked(ffmpeg: Path, ffprobe: Path) -> Toolchain:
+def _checked(ffmpeg: Path, ffprobe: Path, confine: Confine) -> Toolchain:
     ffmpeg, ffprobe = ffmpeg.absolute(), ffprobe.absolute()
     version = _version(ffmpeg)
     if version.number is not None and version.number < OLDEST:
         raise ToolchainError(f"{ffmpeg} is version {version.text}, older than {OLDEST[0]}.{OLDEST[1]}")
+    confinement = confine((ffmpeg, ffprobe))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         muxers, demuxers, filters = (
             pool.submit(_answer, ffmpeg, f"-{what}") for what in ("muxers", "demuxers", "filters")
@@ -159,17 +176,21 @@ def _checked(ffmpeg: Path, ffprobe: Path) -> Toolchain:
             ffprobe=ffprobe,
             ffmpeg_version=version,
             ffprobe_version=_version(ffprobe),
-            encoders=_working(ffmpeg, frozenset(_ENCODER.findall(_answer(ffmpeg, "-encoders")))),
+            encoders=_working(
+                Tried(ffmpeg=ffmpeg, confinement=confinement),
+                frozenset(_ENCODER.findall(_answer(ffmpeg, "-encoders"))),
+            ),
             muxers=_formats(muxers.result()),
             demuxers=_formats(demuxers.result()),
             filters=frozenset(_FILTER.findall(filters.result())),
+            confinement=confinement,
         )
 
 
-def _working(ffmpeg: Path, listed: frozenset[str]) -> frozenset[str]:
-    broken = broken_encoders(ffmpeg, listed & LIBRARY_ENCODERS)
+def _working(tried: Tried, listed: frozenset[str]) -> frozenset[str]:
+    broken = broken_encoders(tried, listed & LIBRARY_ENCODERS)
     of_hardware = listed & FAMILY_OF.keys()
-    return (listed - broken - of_hardware) | working_hardware(ffmpeg, of_hardware)
+    return (listed - broken - of_hardware) | working_hardware(tried, of_hardware)
 
 
 def _formats(answer: str) -> frozenset[str]:

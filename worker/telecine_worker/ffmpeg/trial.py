@@ -9,13 +9,15 @@ import subprocess
 import time
 from collections.abc import Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from telecine_worker.ffmpeg import hardware
-from telecine_worker.ffmpeg.command import environment
+from telecine_worker.ffmpeg.command import Command, spawn
 from telecine_worker.ffmpeg.options import AUDIO_ENCODERS
+from telecine_worker.sandbox.confinement import Confinement
 
 log = structlog.get_logger(__name__)
 
@@ -30,23 +32,31 @@ _PICTURE = ("-f", "lavfi", "-i", "color=gray:s=256x256:r=25")
 _SOURCES = (*_PICTURE, "-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """The program that is tried, as attempts run it."""
+
+    ffmpeg: Path
+    confinement: Confinement
+
+
 class _Answer(enum.Enum):
     WORKS = enum.auto()
     FAILS = enum.auto()
     LATE = enum.auto()
 
 
-def broken_encoders(ffmpeg: Path, names: Set[str]) -> frozenset[str]:
+def broken_encoders(tried: Tried, names: Set[str]) -> frozenset[str]:
     """Those of *names* that fail to encode one frame. Blocks: one process when none of them does, else one more for each.
 
     On a machine that is busy with other things a library may be late; that says nothing against it.
     """
-    if not names or _tried(ffmpeg, sorted(names), ALL_SECONDS) is _Answer.WORKS:
+    if not names or _answer(tried, sorted(names), ALL_SECONDS) is _Answer.WORKS:
         return frozenset()
-    return frozenset(name for name in sorted(names) if _fails(ffmpeg, name))
+    return frozenset(name for name in sorted(names) if _fails(tried, name))
 
 
-def working_hardware(ffmpeg: Path, names: Set[str]) -> frozenset[str]:
+def working_hardware(tried: Tried, names: Set[str]) -> frozenset[str]:
     """Those of *names*, hardware.ENCODERS, that encode five frames in time. Blocks; a machine without devices costs nothing.
 
     Unlike a library, hardware that is late is not offered: software is always there for those who only prefer it.
@@ -54,14 +64,14 @@ def working_hardware(ffmpeg: Path, names: Set[str]) -> frozenset[str]:
     possible = [name for name in sorted(names) if hardware.FAMILY_OF[name].is_possible()]
     ends = time.monotonic() + ALL_HARDWARE_SECONDS
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = pool.map(lambda name: _tried_hardware(ffmpeg, name, ends), possible)
+        answers = pool.map(lambda name: _answer_of_hardware(tried, name, ends), possible)
     return frozenset(name for name, answer in zip(possible, answers, strict=True) if answer is _Answer.WORKS)
 
 
-def _tried_hardware(ffmpeg: Path, name: str, ends: float) -> _Answer:
+def _answer_of_hardware(tried: Tried, name: str, ends: float) -> _Answer:
     family, seconds = hardware.FAMILY_OF[name], min(HARDWARE_SECONDS, ends - time.monotonic())
     argv = [*family.device, *_PICTURE, "-frames:v", "5", "-vf", family.upload, "-c:v", name, "-f", "null", "-"]
-    answer = _run(ffmpeg, argv, seconds) if seconds > 0 else _Answer.LATE
+    answer = _run(tried, argv, seconds) if seconds > 0 else _Answer.LATE
     if answer is _Answer.WORKS:
         log.info("hardware encoder works: it is offered", encoder=name)
     else:
@@ -69,8 +79,8 @@ def _tried_hardware(ffmpeg: Path, name: str, ends: float) -> _Answer:
     return answer
 
 
-def _fails(ffmpeg: Path, name: str) -> bool:
-    answer = _tried(ffmpeg, [name], ONE_SECONDS)
+def _fails(tried: Tried, name: str) -> bool:
+    answer = _answer(tried, [name], ONE_SECONDS)
     if answer is _Answer.FAILS:
         log.warning("encoder is listed but does not encode: it is not offered", encoder=name)
     elif answer is _Answer.LATE:
@@ -78,28 +88,21 @@ def _fails(ffmpeg: Path, name: str) -> bool:
     return answer is _Answer.FAILS
 
 
-def _tried(ffmpeg: Path, names: Iterable[str], seconds: float) -> _Answer:
+def _answer(tried: Tried, names: Iterable[str], seconds: float) -> _Answer:
     """All of *names*, each to an output of its own, in one process and time limit."""
     outputs: list[str] = []
     for name in names:
         kind, source = ("a", 1) if name in AUDIO_ENCODERS else ("v", 0)
         outputs += ["-map", f"{source}:{kind}", f"-frames:{kind}", "1", f"-c:{kind}", name, "-f", "null", "-"]
-    return _run(ffmpeg, [*_SOURCES, *outputs], seconds)
+    return _run(tried, [*_SOURCES, *outputs], seconds)
 
 
-def _run(ffmpeg: Path, argv: Iterable[str], seconds: float) -> _Answer:
-    try:
-        done = subprocess.run(
-            [str(ffmpeg), "-nostdin", "-v", "error", *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment("trial"),
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return _Answer.LATE
-    except OSError:
-        return _Answer.FAILS
-    return _Answer.WORKS if done.returncode == 0 else _Answer.FAILS
+def _run(tried: Tried, argv: Iterable[str], seconds: float) -> _Answer:
+    words = (str(tried.ffmpeg), "-nostdin", "-v", "error", *argv)
+    with spawn(Command(argv=words, marker="trial", confinement=tried.confinement)) as child:
+        try:
+            child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return _Answer.LATE
+    return _Answer.WORKS if child.returncode == 0 else _Answer.FAILS

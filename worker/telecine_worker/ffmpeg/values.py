@@ -16,6 +16,8 @@ MAX_SIDE_PX = 8192
 MAX_PICTURE_PX = 35_000_000
 MAX_FRAME_RATE = 240
 LONGEST_TIME_SECONDS = 2 * 24 * 3600
+MOST_SLOWING = 20
+"""How many times as long as its input a result may be made."""
 EXPRESSION_LENGTH = 200
 EXPRESSION_DEPTH = 8
 
@@ -195,7 +197,7 @@ def picture_size(value: str) -> str | None:
 def expression(lowest: float, highest: float) -> Check:
     """A number between both, or an expression over the picture's and the frame's own values.
 
-    The result of an expression is not bounded here: where it makes a size, the graph bounds that again.
+    The result of an expression is not bounded here: where it makes a size, picture_sizes.py bounds that again.
     """
     plain = number(lowest, highest)
 
@@ -213,11 +215,11 @@ def expression(lowest: float, highest: float) -> Check:
 
 
 def _depth(text: str) -> int:
-    """The deepest nesting of parentheses; more than allowed when they do not match."""
+    """The deepest nesting of parentheses; more than allowed when they do not match, or a comma stands outside of them."""
     depth = deepest = 0
     for character in text:
         depth += {"(": 1, ")": -1}.get(character, 0)
         deepest = max(deepest, depth)
-        if depth < 0:
+        if depth < 0 or (depth == 0 and character == ","):
             return EXPRESSION_DEPTH + 1
     return deepest if depth == 0 else EXPRESSION_DEPTH + 1

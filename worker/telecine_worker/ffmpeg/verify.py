@@ -40,9 +40,10 @@ async def verify(
     on_block: Callable[[Block], None],
     on_usage: Callable[[Usage], None],
     whole: bool = False,
+    decodes: bool = True,
 ) -> Verified:
     """Check the open file *fd*. *encoded_frames* is what the encoder says it made, None where it cannot be told. With *whole*
-    all of it is decoded, however long.
+    all of it is decoded, however long; without *decodes* nothing is.
 
     Raises AttemptFailed VERIFICATION_FAILED, OUTPUT_EMPTY; Stopped.
     """
@@ -50,7 +51,8 @@ async def verify(
         raise AttemptFailed(FailureKind.PERMANENT, "OUTPUT_EMPTY", f"{expected.path} is empty")
     if not expected.decodable:
         return Verified(info=None)
-    if expected.exact_streams and animated_webp.FORMAT in expected.formats:
+    unread = animated_webp.FORMAT not in around.toolchain.demuxers and await asyncio.to_thread(animated_webp.moves, fd)
+    if animated_webp.FORMAT in expected.formats and (expected.exact_streams or unread):
         return Verified(info=await asyncio.to_thread(animated_webp.check, fd, expected))
     probed = await _probe(around, fd, expected, on_usage)
     info = probed.info
@@ -61,8 +63,11 @@ async def verify(
     # In a thread: it reads the file.
     if expected.moov_first and not await asyncio.to_thread(boxes.index_first, fd):
         raise not_as_planned(expected, "its index (moov) is not before its data (mdat)")
+    if info.subtitles and not (info.video or info.audio):
+        # Text alone, which is not decoded into anything.
+        return Verified(info=info)
     url = f"file:/proc/self/fd/{fd}"
-    for part in decode_ranges(info.duration, info.format, whole=whole):
+    for part in decode_ranges(info.duration, info.format, whole=whole) if decodes else ():
         source = (*part, *whitelists.BEFORE_INPUT, "-i", url)
         await decode(replace(around, pass_fds=(fd,)), source, expected, on_block=on_block, on_usage=on_usage)
     return Verified(info=info)

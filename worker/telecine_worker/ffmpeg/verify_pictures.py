@@ -44,23 +44,34 @@ def check_picture(fd: int, expected: Expected) -> MediaInfo:
     return MediaInfo(format=expected.formats[0], size_bytes=os.fstat(fd).st_size, video=(stream,))
 
 
+def runs(pictures: Sequence[Expected], pattern: str) -> list[tuple[int, Sequence[Expected]]]:
+    """*pictures* by numbers without a gap, each run with the first number: those that are not there are passed over."""
+    before, _, after = pattern.partition("%d")
+    found: dict[int, tuple[int, list[Expected]]] = {}
+    for place, each in enumerate(pictures):
+        number = int(each.file_name.removeprefix(before).removesuffix(after))
+        found.setdefault(number - place, (number, []))[1].append(each)
+    return [*found.values()]
+
+
 async def decode_pictures(
     around: Surroundings,
     pictures: Sequence[Expected],
     pattern: str,
     *,
+    first_number: int = 1,
     cwd: str,
     on_block: Callable[[Block], None],
     on_usage: Callable[[Usage], None],
 ) -> None:
-    """Decode the files *pattern* (with %d, from 1) in *cwd*: as many as *pictures*, without a word of complaint.
+    """Decode the files *pattern* (with %d, from *first_number*) in *cwd*: as many as *pictures*, without a complaint.
 
     Raises AttemptFailed VERIFICATION_FAILED; Stopped.
     """
     arguments = (
         *("-loglevel", "level+error", *ABORT_WHEN_EMPTY, "-xerror", "-max_error_rate", "0"),
         *("-protocol_whitelist", "file,pipe", "-format_whitelist", "image2", "-codec_whitelist", _DECODERS),
-        *("-f", "image2", "-start_number", "1", "-i", f"file:{pattern}"),
+        *("-f", "image2", "-start_number", str(first_number), "-i", f"file:{pattern}"),
         *("-map", "0:v:0", "-fps_mode", "passthrough", "-f", "null", "-"),
     )
     first = pictures[0]

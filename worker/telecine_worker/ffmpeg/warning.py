@@ -12,6 +12,7 @@ class WarningReason(enum.StrEnum):
     INPUT_DAMAGED = "INPUT_DAMAGED"
     INPUT_TRUNCATED = "INPUT_TRUNCATED"
     HARDWARE_FAILED = "HARDWARE_FAILED"
+    LOUDNESS_COMPRESSED = "LOUDNESS_COMPRESSED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

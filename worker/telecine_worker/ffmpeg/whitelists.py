@@ -1,4 +1,4 @@
-"""What FFmpeg may open and decode: the options that stand before every -i.
+"""What FFmpeg may open and decode, and how closely it looks: the options that stand before every -i.
 
 A staged file is not safe yet: an .mp4 may hold an HLS playlist or an ffconcat script that names other files or hosts.
 Only containers that hold their own data are listed: no hls, dash, concat, sdp, rtsp, lavfi, image2 (glob and pattern
@@ -111,5 +111,8 @@ def _options(most_streams: int) -> tuple[str, ...]:
 BEFORE_PROBED_INPUT: tuple[str, ...] = _options(MAX_STREAMS + 1)
 """For ffprobe: with one more than allowed, for some builds leave out what is beyond without failing."""
 
-BEFORE_INPUT: tuple[str, ...] = (*_options(MAX_STREAMS), "-max_pixels", str(MAX_PIXELS))
+# By themselves decoders pass over the checksums of FLAC, AC-3 and others: without this a hurt sound is heard as it is, and
+# nothing is said.
+CHECKED = ("-err_detect", "crccheck")
+BEFORE_INPUT: tuple[str, ...] = (*_options(MAX_STREAMS), "-max_pixels", str(MAX_PIXELS), *CHECKED)
 """For ffmpeg. The options hold for one input only: they are repeated before each -i."""

@@ -11,8 +11,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-MOST_TASKS = 1024
-"""Threads and processes of one child. An encoder on a machine of 64 processors has a few hundred."""
+from telecine_worker.sandbox.launcher import MOST_TASKS
+
 _MEMORY = ("memory.max", "memory.limit_in_bytes")
 # What is swapped out counts, too: version 1 has one limit for both, version 2 one for the rest.
 _SWAP = (("memory.swap.max", 0), ("memory.memsw.limit_in_bytes", None))
@@ -33,6 +33,11 @@ class Cgroup:
     def doors(self) -> list[str]:
         """Files to which a process writes 0 to come in."""
         return [str(folder / "cgroup.procs") for folder in self._folders]
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether the kernel looks at memory in one of them."""
+        return any((folder / name).exists() for folder in self._folders for name in _MEMORY)
 
     def had_too_little_memory(self) -> bool:
         """Whether the kernel ended a process in it for want of memory."""
@@ -74,7 +79,10 @@ def make(parents: Sequence[str], name: str, most_memory_bytes: int | None) -> Cg
 
 
 def check(parents: Sequence[str], most_memory_bytes: int | None) -> None:
-    """Enable what version 2 needs, remove what a killed worker left, and try. Raises CgroupUnusable."""
+    """Enable what version 2 needs, remove what a killed worker left, and try. Raises CgroupUnusable, too, where no folder is
+    of the memory that is to be limited.
+    """
+    limits_memory = False
     for parent in map(Path, parents):
         try:
             controllers = parent / "cgroup.controllers"
@@ -82,10 +90,16 @@ def check(parents: Sequence[str], most_memory_bytes: int | None) -> None:
                 wanted = {"memory", "pids"} & set(controllers.read_text().split())
                 (parent / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(wanted)))
             _remove_dead(parent)
-            make([str(parent)], f"{os.getpid()}-trial", most_memory_bytes).remove()
+            trial = make([str(parent)], f"{os.getpid()}-trial", most_memory_bytes)
+            limits_memory |= trial.limits_memory
+            trial.remove()
         except OSError as error:
             words = "a control group without processes that this user may write to is right"
             raise CgroupUnusable(f"{parent} cannot be used: {error.strerror}; {words}") from error
+
+    if most_memory_bytes is not None and not limits_memory:
+        words = "one that has it, or TELECINE_MEMORY_MAX_BYTES=0, is right"
+        raise CgroupUnusable(f"{':'.join(parents)} has no controller 'memory', which is to limit FFmpeg's; {words}")
 
 
 def _limit(folder: Path, most_memory_bytes: int | None) -> None:

@@ -38,6 +38,8 @@ PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 SECCOMP_MODE_FILTER = 2
 CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x08000000, 0x10000000, 0x40000000
 OPEN_FILES = 256
+MOST_TASKS = 1024
+"""Threads and processes of one child. An encoder on a machine of 64 processors has a few hundred."""
 NICENESS = 10
 # The first to be ended where memory runs out: the work is tried again, the worker has others to look after.
 OOM_SCORE = 1000
@@ -134,7 +136,13 @@ def confine(libc: ctypes.CDLL, order: Order) -> None:
     """Of what Landlock and the kernel can do without another program. Raises OSError."""
     override = privileges.needs_override(libc, order.inputs)
     # Where this is forbidden, Landlock stops TCP and the filter all sockets. Root needs no user namespace for it.
-    libc.unshare(CLONE_NEWNET | CLONE_NEWIPC | (0 if os.geteuid() == 0 else CLONE_NEWUSER))
+    is_root = os.geteuid() == 0
+    apart = libc.unshare(CLONE_NEWNET | CLONE_NEWIPC | (0 if is_root else CLONE_NEWUSER)) == 0
+    if apart and not is_root:
+        # Counted from nothing in a user namespace of its own. Elsewhere all that its user runs counts, and for root the
+        # kernel asks nobody; bubblewrap makes its namespace after us, in which what we had set would be its user's, too.
+        # There a control group bounds threads, and RLIMIT_DATA does by their stacks; new processes the filter forbids.
+        _lower(resource.RLIMIT_NPROC, MOST_TASKS)
     _called("prctl(PR_SET_NO_NEW_PRIVS)", libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     landlock.restrict(
         libc,

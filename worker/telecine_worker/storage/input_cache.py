@@ -42,11 +42,15 @@ class _Entry:
 
 
 class InputCache:
-    """Below *directory*, at most *max_bytes*; 0: nothing is kept. For all attempts of a worker, in any thread."""
+    """Below *directory*, at most *max_bytes*; 0: nothing is kept. For all attempts of a worker, in any thread.
 
-    def __init__(self, directory: Path, max_bytes: int) -> None:
+    *on_look* hears of each input that was opened how many bytes of it were here; None: none, it was fetched.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int, *, on_look: Callable[[int | None], None] | None = None) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
+        self._on_look = on_look
         self._lock = threading.Lock()
         # The one used last stands last.
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -69,7 +73,10 @@ class InputCache:
                 if stopped():
                     raise FetchStopped
             try:
-                yield Shelf(self, wanted)
+                shelf = Shelf(self, wanted)
+                yield shelf
+                if self._on_look:
+                    self._on_look(shelf.found_bytes)
             finally:
                 turn.lock.release()
         finally:
@@ -110,6 +117,12 @@ class InputCache:
                 return
             self._entries[name] = _Entry(path=self._directory / name, size=size, stamp=_stamp(fd))
 
+    @property
+    def kept_bytes(self) -> int:
+        """Of all that is here now."""
+        with self._lock:
+            return self._total()
+
     def empty(self) -> bool:
         """Remove everything: somebody needs the room. Whether there was something. Who reads an entry goes on reading."""
         with self._lock:
@@ -118,11 +131,14 @@ class InputCache:
             return had
 
     def _shrink(self, most: int) -> None:
-        total = sum(entry.size for entry in self._entries.values())
+        total = self._total()
         while self._entries and total > most:
             name, entry = next(iter(self._entries.items()))
             total -= entry.size
             self._remove(name)
+
+    def _total(self) -> int:
+        return sum(entry.size for entry in self._entries.values())
 
     def _remove(self, name: str) -> None:
         entry = self._entries.pop(name)
@@ -137,21 +153,22 @@ class _Turn:
 
 
 class Shelf:
-    """Where one input is looked for, and kept."""
+    """Where one input is looked for, and kept. *found_bytes* is what of it was here; None: nothing."""
 
     def __init__(self, cache: InputCache, wanted: Wanted) -> None:
         self._cache = cache
         self._wanted = wanted
+        self.found_bytes: int | None = None
 
     def find_content(self) -> int | None:
         """What the checksum in the spec says, without asking anybody. A descriptor as `find` gives it."""
         wanted = self._wanted
-        return self._cache.find(_name(wanted.tenant, wanted.sha256)) if wanted.sha256 else None
+        return self._find(_name(wanted.tenant, wanted.sha256)) if wanted.sha256 else None
 
     def find(self, tag: str | None, size: int | None) -> int | None:
         """The version that the server has just said the file has: a strong *tag*. A descriptor, which the caller closes."""
         name = self._version(tag, size)
-        return self._cache.find(name) if name else None
+        return self._find(name) if name else None
 
     def keep(self, tag: str | None, size: int | None, fd: int) -> None:
         """For the next one. *fd* has no name yet, and nobody writes to it any more."""
@@ -159,6 +176,12 @@ class Shelf:
         name = _name(wanted.tenant, wanted.sha256) if wanted.sha256 else self._version(tag, size)
         if name:
             self._cache.keep(name, fd)
+
+    def _find(self, name: str) -> int | None:
+        fd = self._cache.find(name)
+        if fd is not None:
+            self.found_bytes = os.fstat(fd).st_size
+        return fd
 
     def _version(self, tag: str | None, size: int | None) -> str:
         """Empty where no version is known for sure, and where the checksum counts."""

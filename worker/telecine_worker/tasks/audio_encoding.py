@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from telecine.v1 import media_pb2
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.media_info import AudioStream
-from telecine_worker.tasks.filter_text import filter_text
+from telecine_worker.tasks.filter_text import chain, filter_text
 from telecine_worker.tasks.loudness import applying
 from telecine_worker.tasks.plan import Argument
 
@@ -81,13 +81,14 @@ class AudioTarget:
         """The filter that makes the channels."""
         return filter_text("aformat", channel_layouts=LAYOUTS[self.channels])
 
-    def options(self) -> list[str]:
-        """FFmpeg's arguments for the output."""
-        return [*self._encoding(), *(["-af", self.mixing] if self.channels > 2 else [])]
+    def options(self, *before: str) -> list[str]:
+        """FFmpeg's arguments for the output. The filters *before* come first."""
+        filters = [*before, *([self.mixing] if self.channels > 2 else [])]
+        return [*self._encoding(), *(["-af", chain(filters)] if filters else [])]
 
-    def normalized_options(self, loudness: media_pb2.Loudness) -> list[Argument]:
+    def normalized_options(self, loudness: media_pb2.Loudness, *before: str) -> list[Argument]:
         """The same, with the second pass of *loudness*."""
-        return [*self._encoding(), "-af", applying(loudness, [self.mixing])]
+        return [*self._encoding(), "-af", applying(loudness, [*before, self.mixing])]
 
     def _encoding(self) -> list[str]:
         options = ["-c:a", self.codec.encoder, "-ar", str(self.rate_hz), "-ac", str(self.channels)]

@@ -81,7 +81,7 @@ _NEEDS: Mapping[str, Needs] = {
     "preview": Needs(
         encoders=frozenset({"ffv1", "gif"}),
         muxers=frozenset({"null", "nut", "gif", "webp", "mp4"}),
-        filters=preview.FILTERS | picture.FILTERS,
+        filters=preview.FILTERS,
         demuxers=whitelists.EVERYWHERE | {"concat"},
     ),
     "probe": Needs(muxers=frozenset({"null"}), filters=probing.FILTERS),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
@@ -40,11 +41,27 @@ class Clip:
         return self.info.audio[0] if self.info.audio else None
 
     @property
-    def held_seconds(self) -> Fraction:
-        """How much longer it is than its pictures."""
-        end = span_of(self.info).end
-        shown = self.seconds if end is None else end - exact_seconds(self.part.start)
-        return max(Fraction(0), self.seconds - max(Fraction(0), shown))
+    def is_open(self) -> bool:
+        """It goes on to the end of its input, and how long that is is only estimated: *seconds* may be wrong by any factor."""
+        return self.info.is_duration_estimated and self.part.length is None
+
+    @property
+    def shown_seconds(self) -> Fraction:
+        """How long its pictures last, as far as the input says; the last one is held for the rest."""
+        return self._within(span_of(self.info).end)
+
+    @property
+    def heard_seconds(self) -> Fraction:
+        """The same of its sound."""
+        sound = self.audio
+        if sound is None or sound.duration is None:
+            return self.seconds
+        return self._within(exact_seconds(sound.start - self.info.start + sound.duration))
+
+    def _within(self, end: Fraction | None) -> Fraction:
+        """From its start up to *end* of the input."""
+        last = self.seconds if end is None else end - exact_seconds(self.part.start)
+        return min(self.seconds, max(Fraction(0), last))
 
 
 def clips_of(task: media_pb2.ConcatTask, inputs: Mapping[str, MediaInfo]) -> tuple[Clip, ...]:
@@ -85,3 +102,14 @@ def of_input(clip: Clip) -> str:
 def length_of(seconds: Fraction) -> timedelta:
     """To the microsecond."""
     return timedelta(microseconds=round(seconds * 10**6))
+
+
+def rounded(clips: Sequence[Clip], rate: Fraction) -> tuple[int, ...]:
+    """How many pictures or samples each clip has at *rate*; at least one."""
+    return tuple(max(1, round(clip.seconds * rate)) for clip in clips)
+
+
+def split(lengths: Sequence[Fraction], rate: Fraction) -> tuple[int, ...]:
+    """How many samples each length has, so that the sum of any of the first ones is right."""
+    ends = [round(end * rate) for end in itertools.accumulate(lengths, initial=Fraction(0))]
+    return tuple(end - begin for begin, end in itertools.pairwise(ends))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from telecine.v1 import media_pb2
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.media_info import VideoStream
+from telecine_worker.tasks import video_encoding
 from telecine_worker.tasks.filter_text import filter_text
 
 DEFAULT_PIXEL_FORMAT = "yuv420p"
@@ -19,6 +20,9 @@ FILTERS = frozenset({"format", "setparams", "sidedata", "tonemap"})
 _NOMINAL_PEAK = 100
 _OF_HDR = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS")
 _FROM_HD_ON_PX = 720
+_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
+# An ffprobe that was built without zlib does not know the pixel format of these.
+_RGB_CODECS = frozenset({"png", "apng"})
 # The matrices of YUV that are told apart, by what swscale calls them.
 _SCALE_MATRICES = {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020"}
 
@@ -37,8 +41,14 @@ def pixel_format(video: media_pb2.Video, source: VideoStream) -> str:
     """As asked for; else eight bits, or ten where HDR is kept: eight show steps in every sky, and what plays HDR plays ten.
 
     Raises AttemptFailed where that would be H.264, whose ten bits hardly any player decodes: whoever asks for them by name, or
-    for eight, has them.
+    for eight, has them. And where the profile that is asked for does not have it.
     """
+    made = _pixel_format(video, source)
+    video_encoding.check_profile(video, made)
+    return made
+
+
+def _pixel_format(video: media_pb2.Video, source: VideoStream) -> str:
     if video.pixel_format:
         return video.pixel_format
     if not is_hdr(source) or is_tone_mapped(video, source):
@@ -84,9 +94,14 @@ def assumed_matrix(source: VideoStream) -> str:
     return "bt709" if source.height_px >= _FROM_HD_ON_PX else "smpte170m"
 
 
+def is_rgb(source: VideoStream) -> bool:
+    """Whether its pictures become YUV by a matrix of our choice."""
+    return source.pixel_format.startswith(_RGB) or (not source.pixel_format and source.codec in _RGB_CODECS)
+
+
 def matrix(source: VideoStream, *, tone_mapped: bool) -> tuple[str, str]:
     """Of the pictures as they are encoded: FFmpeg's name, "unknown" where it is not said, and the one to convert by."""
-    said = "bt709" if tone_mapped else source.color_space
+    said = "bt709" if tone_mapped else assumed_matrix(source) if is_rgb(source) else source.color_space
     if said in _SCALE_MATRICES:
         return said, _SCALE_MATRICES[said]
     return "unknown", _SCALE_MATRICES[assumed_matrix(source)]

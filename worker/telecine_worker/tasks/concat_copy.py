@@ -12,7 +12,15 @@ from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStrea
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.tasks.clips import Clip, of_input
 from telecine_worker.tasks.concat_list import concat_list, list_input
-from telecine_worker.tasks.containers import Container, check_codec, container_of, media_type_of, tag_options
+from telecine_worker.tasks.containers import (
+    CONTAINERS,
+    Container,
+    check_codec,
+    container_of,
+    media_type_of,
+    tag_options,
+)
+from telecine_worker.tasks.examination import examination
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
 
 LIST_FILE = "clips.txt"
@@ -39,12 +47,15 @@ def plan(task: media_pb2.ConcatTask, clips: Sequence[Clip]) -> Plan:
     video, audio = (first.video or (None,))[0], clips[0].audio
     if video is None and audio is None:
         raise permanent("INPUT_MISSING_STREAM", f"{of_input(clips[0])} has neither video nor sound")
+    _check_rotation(container, video)
     file_name = f"out-0.{container.extension}"
     script = concat_list(LIST_FILE, ((InputPlace(clip.input), None) for clip in clips))
     step = Step(
         argv=(*_argv(container, video, audio), OutputPlace(file_name)),
         duration=_duration(clips),
         frame_count=_frame_count(clips),
+        # Nothing is decoded that could be held or filled.
+        intact=True,
     )
     expected = Expected(
         path=task.path,
@@ -52,13 +63,22 @@ def plan(task: media_pb2.ConcatTask, clips: Sequence[Clip]) -> Plan:
         media_type=media_type_of(container, has_video=video is not None),
         formats=container.formats,
         exact_streams=True,
-        video=None if video is None else ExpectedVideo(codec=video.codec, frame_count=_frame_count(clips)),
+        video=None
+        if video is None
+        else ExpectedVideo(
+            codec=video.codec,
+            rotation_degrees=video.rotation_degrees,
+            sample_aspect_ratio=video.sample_aspect_ratio,
+            frame_count=_frame_count(clips),
+        ),
         audio=None if audio is None else ExpectedAudio(codec=audio.codec),
-        duration=_duration(clips),
+        duration=None if any(clip.is_open for clip in clips) else _duration(clips),
         tolerance=TOLERANCE,
         moov_first=container.moov_first,
     )
-    return Plan(steps=(step,), artifacts=(expected,), scripts=(script,))
+    streams = [each for each in (video, audio) if each is not None]
+    examined = tuple(each for clip in clips for each in examination(clip.input, clip.info, streams, intact=True))
+    return Plan(steps=(step,), artifacts=(expected,), scripts=(script,), examination=examined)
 
 
 def _argv(container: Container, video: VideoStream | None, audio: AudioStream | None) -> list[Argument]:
@@ -80,6 +100,17 @@ def _check_whole(clip: Clip) -> None:
             "OPTION_INVALID",
             f"clips[{clip.number}].trim: what is copied can only be cut at key frames, so clips are copied whole; "
             f"{ENCODE_INSTEAD}",
+        )
+
+
+def _check_rotation(container: Container, video: VideoStream | None) -> None:
+    """FFmpeg 5 does not write it into Matroska, and a transport stream has no place for it."""
+    if video is not None and video.rotation_degrees and not container.keeps_rotation:
+        keeping = ", ".join(each.extension for each in CONTAINERS.values() if each.keeps_rotation)
+        raise permanent(
+            "OPTION_INVALID",
+            f"the clips are stored turned by {video.rotation_degrees}°, which .{container.extension} does not keep where they "
+            f"are copied: a path that ends in one of {keeping} would be right; {ENCODE_INSTEAD}",
         )
 
 

@@ -7,8 +7,8 @@ begins and ends with samples of its own. So memory is bounded, however many clip
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
@@ -20,15 +20,15 @@ from telecine_worker.ffmpeg.findings import Wanted
 from telecine_worker.ffmpeg.media_info import VideoStream
 from telecine_worker.ffmpeg.progress import Phase
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.tasks import colors, loudness, picture, video_encoding
+from telecine_worker.tasks import colors, even_pictures, loudness, picture, video_encoding
 from telecine_worker.tasks.audio_encoding import AudioTarget, target
-from telecine_worker.tasks.clips import Clip, length_of, of_input
-from telecine_worker.tasks.concat_graph import Common, Pictures, graph
+from telecine_worker.tasks.clips import Clip, length_of, of_input, rounded, split
+from telecine_worker.tasks.concat_graph import Common, Pictures, arrivals_of, cuts_of, graph
 from telecine_worker.tasks.concat_list import concat_list, list_input
 from telecine_worker.tasks.containers import check_codec, container_of, media_type_of, tag_options
 from telecine_worker.tasks.inputs_per_run import inputs_per_run
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Script, Step
-from telecine_worker.tasks.trim import seconds
+from telecine_worker.tasks.seeking import Cut
 
 # Encoders of sound work in frames of up to 60 ms, and pad the first and the last one.
 TOLERANCE = timedelta(milliseconds=150)
@@ -91,12 +91,12 @@ class _Encoding:
         """Where pictures set the pace, a clip is a whole number of them; each begins where the one before ends."""
         pictures = self._pictures() if self._task.HasField("video") else None
         sound = self._sounds() if self._task.HasField("audio") else None
-        frames = _rounded(self._clips, pictures.rate) if pictures is not None else ()
+        frames = rounded(self._clips, pictures.rate) if pictures is not None else ()
         samples: tuple[int, ...] = ()
         if sound is not None and pictures is not None:
-            samples = _split([count / pictures.rate for count in frames], Fraction(sound.rate_hz))
+            samples = split([count / pictures.rate for count in frames], Fraction(sound.rate_hz))
         elif sound is not None:
-            samples = _rounded(self._clips, Fraction(sound.rate_hz))
+            samples = rounded(self._clips, Fraction(sound.rate_hz))
         return Common(pictures=pictures, sound=sound, frames=frames, samples=samples)
 
     def _pictures(self) -> Pictures:
@@ -146,26 +146,37 @@ class _Encoding:
     def _encode(
         self, number: int, clips: Sequence[Clip], *, run: int, phase: Phase = Phase.ENCODING, share: float = 1.0
     ) -> Step:
-        argv: list[Argument] = [*(() if run == 1 else ABORT_WHEN_EMPTY)]
-        for clip in clips:
-            argv += [*_cut(clip), *whitelists.BEFORE_INPUT, "-i", InputPlace(clip.input)]
+        """Where a clip has no picture that is decoded on the way to it, all are read from their beginning."""
         has_sound = self._made.sound is not None and run != 1
-        argv += ["-filter_complex", graph(clips, self._made, has_sound=has_sound)]
-        argv += self._encoded_pictures(number, run)
-        if has_sound:
-            argv += ["-map", "[sound]", "-c:a", _FRESH, "-map_metadata", "-1", "-rf64", "auto", "-f", "wav"]
-            argv += [OutputPlace(_sound_file(number))]
+        cuts, from_start = (cuts_of(clips, self._made, has_sound=has_sound, from_start=each) for each in (False, True))
         frames = sum(self._made.frames[clip.number] for clip in clips) if self._made.pictures is not None else None
         length = sum((clip.seconds for clip in clips), Fraction(0))
-        return Step(
-            argv=tuple(argv),
+        step = Step(
+            argv=self._argv(number, clips, cuts, run=run),
             phase=phase,
             weight=share * float(length / self._seconds),
             duration=length_of(length),
             frame_count=frames,
             # FFmpeg 9 says 0 of the first pass of VP9.
             least_pictures=0 if run == 1 else frames or 0,
+            arrivals=arrivals_of(clips, self._made, has_sound=has_sound),
         )
+        if cuts == from_start or self._made.pictures is None:
+            return step
+        return replace(step, otherwise=replace(step, argv=self._argv(number, clips, from_start, run=run)))
+
+    def _argv(self, number: int, clips: Sequence[Clip], cuts: Sequence[Cut], *, run: int) -> tuple[Argument, ...]:
+        has_sound = self._made.sound is not None and run != 1
+        argv: list[Argument] = [*(() if run == 1 else ABORT_WHEN_EMPTY)]
+        for clip, cut in zip(clips, cuts, strict=True):
+            options = even_pictures.reading(cut, clip.part.length)
+            argv += [*options, *whitelists.BEFORE_INPUT, "-i", InputPlace(clip.input)]
+        argv += ["-filter_complex", graph(clips, cuts, self._made, has_sound=has_sound)]
+        argv += self._encoded_pictures(number, run)
+        if has_sound:
+            argv += ["-map", "[sound]", "-c:a", _FRESH, "-map_metadata", "-1", "-rf64", "auto", "-f", "wav"]
+            argv += [OutputPlace(_sound_file(number))]
+        return tuple(argv)
 
     def _encoded_pictures(self, number: int, run: int) -> list[Argument]:
         if self._made.pictures is None:
@@ -221,27 +232,37 @@ class _Encoding:
 
     def _expected(self) -> Expected:
         video, sound = self._made.pictures, self._made.sound
+        length = None if any(clip.is_open for clip in self._clips) else length_of(self._seconds)
         return Expected(
             path=self._task.path,
             file_name=self._file_name,
             media_type=media_type_of(self._container, has_video=video is not None),
             formats=self._container.formats,
             exact_streams=True,
-            video=None
-            if video is None
-            else ExpectedVideo(
-                codec=video_encoding.codec_of(self._task.video).codec,
-                width_px=video.width_px,
-                height_px=video.height_px,
-                pixel_format=video.pixel_format,
-                frame_count=sum(self._made.frames),
-            ),
+            video=None if video is None else self._expected_video(video, length),
             audio=None
             if sound is None
-            else ExpectedAudio(codec=sound.codec.codec, sample_rate_hz=sound.rate_hz, channel_count=sound.channels),
-            duration=length_of(self._seconds),
+            else ExpectedAudio(
+                codec=sound.codec.codec,
+                sample_rate_hz=sound.rate_hz,
+                channel_count=sound.channels,
+                end=length,
+                end_tolerance=TOLERANCE,
+            ),
+            duration=length,
             tolerance=TOLERANCE,
             moov_first=self._container.moov_first,
+        )
+
+    def _expected_video(self, made: Pictures, length: timedelta | None) -> ExpectedVideo:
+        return ExpectedVideo(
+            codec=video_encoding.codec_of(self._task.video).codec,
+            width_px=made.width_px,
+            height_px=made.height_px,
+            pixel_format=made.pixel_format,
+            frame_count=sum(self._made.frames),
+            end=length,
+            end_tolerance=TOLERANCE,
         )
 
 
@@ -265,23 +286,6 @@ def _rate(video: media_pb2.Video, first: VideoStream) -> Fraction:
         return Fraction(video.frame_rate.numerator, video.frame_rate.denominator)
     rate = None if first.variable_frame_rate else first.frame_rate
     return rate if rate is not None and rate <= video_encoding.MAX_RATE else DEFAULT_RATE
-
-
-def _rounded(clips: Sequence[Clip], rate: Fraction) -> tuple[int, ...]:
-    """How many pictures or samples each clip has at *rate*; at least one."""
-    return tuple(max(1, round(clip.seconds * rate)) for clip in clips)
-
-
-def _split(lengths: Sequence[Fraction], rate: Fraction) -> tuple[int, ...]:
-    """How many samples each length has, so that the sum of any of the first ones is right."""
-    ends = [round(end * rate) for end in itertools.accumulate(lengths, initial=Fraction(0))]
-    return tuple(end - begin for begin, end in itertools.pairwise(ends))
-
-
-def _cut(clip: Clip) -> list[str]:
-    """Options of the input. What is trimmed is not read further than needed."""
-    limit = [] if clip.part.length is None else ["-t", seconds(clip.part.length)]
-    return [*clip.part.seek(), *limit]
 
 
 def _picture_file(number: int) -> str:

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from telecine_worker.tasks import colors, picture
+from telecine_worker.ffmpeg.media_info import AudioStream, VideoStream
+from telecine_worker.tasks import arrivals, colors, even_pictures, picture, seeking, sound_gaps
+from telecine_worker.tasks.arrivals import Arrival, End
 from telecine_worker.tasks.audio_encoding import LAYOUTS, AudioTarget
-from telecine_worker.tasks.clips import Clip, length_of
+from telecine_worker.tasks.clips import Clip
 from telecine_worker.tasks.filter_text import chain, filter_text
-from telecine_worker.tasks.trim import seconds
+from telecine_worker.tasks.seeking import Cut
 
-# The last picture of a clip is shown on for so long where the film ends a little before it says.
-HOLD_SECONDS = Fraction(1, 2)
-FILTERS = frozenset(
-    {
-        *("fps", "tpad", "trim", "setpts", "scale", "pad", "setsar", "format", "concat", "null"),
-        *("aresample", "aformat", "apad", "atrim", "anullsrc", "anull"),
-    }
+FILTERS = (
+    frozenset({"scale", "pad", "setsar", "format", "concat", "null"})
+    | frozenset({"aresample", "aformat", "apad", "atrim", "anullsrc", "anull"})
+    | even_pictures.FILTERS
+    | seeking.FILTERS
+    | sound_gaps.FILTERS
 )
 
 
@@ -43,18 +44,28 @@ class Common:
     samples: tuple[int, ...]
 
 
-def graph(clips: Sequence[Clip], made: Common, *, has_sound: bool) -> str:
-    """From one input for each of *clips* to [pictures], and to [sound] with *has_sound*."""
+def cuts_of(clips: Sequence[Clip], made: Common, *, has_sound: bool, from_start: bool) -> tuple[Cut, ...]:
+    """Where in its input each clip begins; see even_pictures.cut_of."""
+    cuts = []
+    for clip in clips:
+        streams = [stream for stream, *_ in _used(0, clip, made, has_sound=has_sound)]
+        cuts.append(even_pictures.cut_of(clip.part, clip.info, streams, from_start=from_start))
+    return tuple(cuts)
+
+
+def graph(clips: Sequence[Clip], cuts: Sequence[Cut], made: Common, *, has_sound: bool) -> str:
+    """From one input for each of *clips*, read as *cuts* say, to [pictures], and to [sound] with *has_sound*."""
     chains, joined = [], ""
     alone = len(clips) == 1
-    for place, clip in enumerate(clips):
+    for place, (clip, cut) in enumerate(zip(clips, cuts, strict=True)):
         if made.pictures is not None:
             label = "[pictures]" if alone else f"[v{place}]"
-            chains.append(f"[{place}:{clip.video.index}]{_shown(clip, made.pictures, made.frames[clip.number])}{label}")
+            shown = _shown(place, clip, cut, made.pictures, made.frames[clip.number])
+            chains.append(f"{shown}{label}")
             joined += label
         if has_sound and made.sound is not None:
             label = "[sound]" if alone else f"[a{place}]"
-            chains.append(f"{_heard(place, clip, made.sound, made.samples[clip.number])}{label}")
+            chains.append(f"{_heard(place, clip, cut, made.sound, made.samples[clip.number])}{label}")
             joined += label
     if not alone:
         join = filter_text("concat", n=len(clips), v=int(made.pictures is not None), a=int(has_sound))
@@ -73,33 +84,87 @@ def numbered(rate: Fraction, frames: int) -> list[str]:
     return [times, filter_text("fps", fps=rate), filter_text("trim", end_frame=frames)]
 
 
-def _shown(clip: Clip, made: Pictures, frames: int) -> str:
+def arrivals_of(clips: Sequence[Clip], made: Common, *, has_sound: bool) -> tuple[Arrival, ...]:
+    """What has to come of each clip."""
+    return tuple(_arrival(place, clip, made, has_sound=has_sound) for place, clip in enumerate(clips))
+
+
+def _arrival(place: int, clip: Clip, made: Common, *, has_sound: bool) -> Arrival:
+    """Where only the container says how long it is, that is said of the longest of its streams; one of those that are used has
+    to last so long, if all of them are used.
+    """
+    used = _used(place, clip, made, has_sound=has_sound)
+    if clip.is_open or clip.info.is_still:
+        used = []
+    ends = [_end([mark], what, lasts) for stream, mark, what, lasts in used if stream.duration is not None]
+    unknown = [(mark, what) for stream, mark, what, _ in used if stream.duration is None]
+    if unknown and len(used) == len(clip.info.video) + len(clip.info.audio):
+        ends.append(_end([mark for _, mark, _, _ in used], " or ".join(what for _, what in unknown), clip.seconds))
+    return Arrival(
+        input_name=clip.input,
+        what=f"clips[{clip.number}]",
+        first=_Marks(place).first if made.pictures is not None else None,
+        ends=tuple(each for each in ends if each.seconds > arrivals.LEAST_SECONDS),
+    )
+
+
+def _used(
+    place: int, clip: Clip, made: Common, *, has_sound: bool
+) -> list[tuple[VideoStream | AudioStream, int, str, Fraction]]:
+    """The streams of *clip* that are used: each with the mark of its end, what a message calls it, and how long it lasts."""
+    marks = _Marks(place)
+    used: list[tuple[VideoStream | AudioStream, int, str, Fraction]] = []
+    if made.pictures is not None:
+        used.append((clip.video, marks.pictures, "the video", clip.shown_seconds))
+    if has_sound and clip.audio is not None:
+        used.append((clip.audio, marks.sound, "the sound", clip.heard_seconds))
+    return used
+
+
+def _end(marks: Sequence[int], what: str, lasts: Fraction) -> End:
+    return End(marks=frozenset(marks), what=what, seconds=lasts)
+
+
+class _Marks:
+    """Of the clip at *place* of a run: of its first picture, and of the ends."""
+
+    def __init__(self, place: int) -> None:
+        self.first, self.pictures, self.sound = range(3 * place, 3 * place + 3)
+
+
+def _shown(place: int, clip: Clip, cut: Cut, made: Pictures, frames: int) -> str:
     """So many pictures, whole and in the middle."""
     source = clip.video
     aspect = Fraction(source.width_px, source.height_px)
     wide = min(made.width_px, picture.even(made.height_px * aspect))
     high = min(made.height_px, picture.even(wide / aspect))
     tone_mapped = made.tone_map_to_sdr and colors.is_hdr(source)
-    held = seconds(length_of(clip.held_seconds + HOLD_SECONDS))
-    return chain(
-        [
-            filter_text("fps", fps=made.rate, start_time=0),
-            filter_text("tpad", stop_mode="clone", stop_duration=held),
-            filter_text("trim", end_frame=frames),
-            *picture.scaled(wide, high),
-            *([*colors.completed(source), *colors.tone_mapping(made.pixel_format)] if tone_mapped else []),
-            filter_text("format", made.pixel_format),
-            filter_text("pad", made.width_px, made.height_px, "(ow-iw)/2", "(oh-ih)/2"),
-            filter_text("setsar", 1),
-        ]
-    )
+    marks = _Marks(place)
+    filters = [
+        *picture.deinterlacing(source),
+        *even_pictures.even_pictures(
+            cut, made.rate, frames, first=marks.first, end=marks.pictures, shown=clip.shown_seconds
+        ),
+        *picture.scaled(wide, high),
+        *([*colors.completed(source), *colors.tone_mapping(made.pixel_format)] if tone_mapped else []),
+        filter_text("format", made.pixel_format),
+        filter_text("pad", made.width_px, made.height_px, "(ow-iw)/2", "(oh-ih)/2"),
+        filter_text("setsar", 1),
+    ]
+    return f"[{place}:{source.index}]{chain(filters)}"
 
 
-def _heard(place: int, clip: Clip, made: AudioTarget, samples: int) -> str:
+def _heard(place: int, clip: Clip, cut: Cut, made: AudioTarget, samples: int) -> str:
     """So many samples: silence before, after and instead of what there is."""
-    cut = filter_text("atrim", end_sample=samples)
+    limit = filter_text("atrim", end_sample=samples)
     if clip.audio is None:
-        return chain([filter_text("anullsrc", r=made.rate_hz, cl=LAYOUTS[made.channels]), cut])
-    # "async" fills gaps, "first_pts" makes what begins late begin at 0.
-    even = filter_text("aresample", made.rate_hz, **{"async": 1, "first_pts": 0})
-    return f"[{place}:{clip.audio.index}]{chain([even, made.mixing, filter_text('apad'), cut])}"
+        return chain([filter_text("anullsrc", r=made.rate_hz, cl=LAYOUTS[made.channels]), limit])
+    filters = [
+        *cut.sound(),
+        arrivals.sound_mark(_Marks(place).sound, clip.heard_seconds),
+        *sound_gaps.filling(),
+        filter_text("aresample", made.rate_hz),
+        made.mixing,
+        *([] if clip.is_open else [filter_text("apad"), limit]),
+    ]
+    return f"[{place}:{clip.audio.index}]{chain(filters)}"

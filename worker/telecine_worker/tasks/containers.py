@@ -15,7 +15,9 @@ _ANY_AUDIO = frozenset({"aac", "opus", "mp3", "flac", "ac3", "eac3", "vorbis", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """*video* and *audio* are FFmpeg's names of the codecs it may hold; *formats* what ffprobe may call the file."""
+    """*video* and *audio* are FFmpeg's names of the codecs it may hold; *formats* what ffprobe may call the file. With
+    *keeps_rotation* it says how pictures that are stored lying are to be turned, by every version of FFmpeg.
+    """
 
     extension: str
     muxer: str
@@ -25,8 +27,16 @@ class Container:
     audio: frozenset[str] = frozenset()
     options: tuple[str, ...] = ()
     moov_first: bool = False
+    keeps_rotation: bool = False
+
+    @property
+    def keeps_gaps(self) -> bool:
+        """Whether what follows a gap of the sound is heard when it was; else at once."""
+        return self.muxer not in _WITHOUT_TIMES
 
 
+# Some of which have times that players pass over.
+_WITHOUT_TIMES = frozenset({"mp3", "ogg", "opus", "flac", "wav"})
 _FASTSTART = ("-movflags", "+faststart")
 
 CONTAINERS: dict[str, Container] = {
@@ -41,6 +51,7 @@ CONTAINERS: dict[str, Container] = {
             audio=frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}),
             options=_FASTSTART,
             moov_first=True,
+            keeps_rotation=True,
         ),
         Container(
             extension="mov",
@@ -51,6 +62,7 @@ CONTAINERS: dict[str, Container] = {
             audio=frozenset({"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le"}),
             options=_FASTSTART,
             moov_first=True,
+            keeps_rotation=True,
         ),
         Container(
             extension="mkv",

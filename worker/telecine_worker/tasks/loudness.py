@@ -1,10 +1,13 @@
-"""Loudness after EBU R128 in two passes: measured in the first, applied linearly in the second (reference 2.3, R6)."""
+"""Loudness after EBU R128 in two passes: measured in the first, applied in the second, linearly where that is possible
+(reference 2.3, R6).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from telecine.v1 import media_pb2
+from telecine_worker.ffmpeg.loudnorm import LEAST_RANGE_LU, LOUDEST_LUFS
 from telecine_worker.tasks.filter_text import chain, filter_text
 from telecine_worker.tasks.plan import Argument, MeasuredPlace
 
@@ -17,10 +20,11 @@ MEASURING_WEIGHT = 0.1
 
 _NO_CHANGE = filter_text("anull")
 # What loudnorm takes as measured. Sound that is louder than full scale (a square wave) is none of it.
-_WITHIN = {"loudness.integrated_lufs": (-99.0, 0.0), "loudness.true_peak_dbtp": (-99.0, 99.0)}
+_WITHIN = {"loudness.integrated_lufs": (-99.0, LOUDEST_LUFS), "loudness.true_peak_dbtp": (-99.0, 99.0)}
+_UNEVEN = {"loudness.range_lu": (LEAST_RANGE_LU, 99.0)}
 _MEASURED = (
     "measured_I=%(loudness.integrated_lufs).2f:measured_TP=%(loudness.true_peak_dbtp).2f:"
-    "measured_LRA=%(loudness.range_lu).2f:measured_thresh=%(loudness.threshold_lufs).2f:"
+    "measured_LRA={}:measured_thresh=%(loudness.threshold_lufs).2f:"
     "offset=%(loudness.offset_lu).2f:linear=true:print_format=none"
 )
 
@@ -48,10 +52,15 @@ def applying(loudness: media_pb2.Loudness, before: Sequence[str]) -> Argument:
     """
     target = planned(loudness)["loudness.target_integrated_lufs"]
     quieter = chain([*before, f"volume='pow(10,({target:.2f}-(%(loudness.integrated_lufs).2f))/20)'"])
+    uneven, even = (
+        chain([*before, f"{_targets(loudness)}:{_MEASURED.format(span)}"])
+        for span in ("%(loudness.range_lu).2f", f"{LEAST_RANGE_LU:.2f}")
+    )
+    otherwise = MeasuredPlace(text=quieter, otherwise=chain([*before, _NO_CHANGE]))
     return MeasuredPlace(
-        text=chain([*before, f"{_targets(loudness)}:{_MEASURED}"]),
-        within=_WITHIN,
-        otherwise=MeasuredPlace(text=quieter, otherwise=chain([*before, _NO_CHANGE])),
+        text=uneven,
+        within={**_WITHIN, **_UNEVEN},
+        otherwise=MeasuredPlace(text=even, within=_WITHIN, otherwise=otherwise),
     )
 
 

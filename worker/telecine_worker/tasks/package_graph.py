@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from telecine.v1 import media_pb2
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
-from telecine_worker.tasks import colors, picture_graph
+from telecine_worker.tasks import colors, picture, picture_graph
 from telecine_worker.tasks.filter_text import chain, filter_text
 from telecine_worker.tasks.plan import Argument, Step
 
@@ -33,7 +34,7 @@ class PackageGraph:
         limit_seconds: Fraction,
     ) -> None:
         self._source = source
-        self._deinterlaces = filters.deinterlace
+        self._deinterlacing = picture.deinterlacing(source, asked=filters.deinterlace)
         own = media_pb2.Filters()
         own.CopyFrom(filters)
         own.ClearField("deinterlace")
@@ -41,7 +42,7 @@ class PackageGraph:
             picture_graph.build(
                 _at_any_rate(each.video),
                 own,
-                source,
+                replace(source, field_order=""),
                 inputs,
                 timed=[*_matrix(source), *_constant(max(rates), rate, limit_seconds)],
             )
@@ -66,7 +67,7 @@ class PackageGraph:
         """From the first input to [v0], [v1] and so on."""
         numbers = range(len(self.graphs))
         first = [
-            *([picture_graph.DEINTERLACING] if self._deinterlaces else []),
+            *self._deinterlacing,
             filter_text("split", len(self.graphs)),
         ]
         parts = [f"[0:{self._source.index}]{chain(first)}{''.join(f'[s{number}]' for number in numbers)}"]

@@ -11,7 +11,7 @@ from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.media_info import AudioStream
 from telecine_worker.ffmpeg.progress import Phase
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.tasks import audio_encoding, loudness
+from telecine_worker.tasks import audio_encoding, loudness, sound_gaps
 from telecine_worker.tasks.audio_encoding import AudioTarget
 from telecine_worker.tasks.filter_text import chain, filter_text
 from telecine_worker.tasks.package_rules import SOUND_CODECS
@@ -19,12 +19,7 @@ from telecine_worker.tasks.plan import Argument, InputPlace, Step
 
 DEFAULT_CODEC = "aac"
 DEFAULT_CHANNELS = 2
-FILTERS = frozenset({"aresample", "aselect", "atrim"}) | audio_encoding.FILTERS | loudness.FILTERS
-# A gap is filled in memory, all of it at once: 23 MB a minute, of two channels at 48 kHz.
-MOST_SILENCE_SECONDS = 300
-# What comes after a longer one is left out, and the time at which that begins is said: see ffmpeg/damage.py. ld(0) is the time
-# of the last samples that were let through, ld(1) whether it was said.
-_NOT_TOO_LATE = f"if(gt(t-ld(0),{MOST_SILENCE_SECONDS}),if(ld(1),0,print(t,16)*0+st(1,1)*0),st(0,t)*0+1)"
+FILTERS = frozenset({"atrim"}) | sound_gaps.FILTERS | audio_encoding.FILTERS | loudness.FILTERS
 
 
 def wanted(task: media_pb2.PackagingTask, source: AudioStream) -> media_pb2.Audio:
@@ -68,11 +63,7 @@ def measuring(
 
 def _without_gaps(limit_seconds: Fraction) -> list[str]:
     """A sound that begins late, or has gaps, gets silence: nothing tells players to wait."""
-    return [
-        filter_text("aselect", _NOT_TOO_LATE),
-        filter_text("aresample", **{"async": 1, "first_pts": 0}),
-        filter_text("atrim", end=float(limit_seconds)),
-    ]
+    return [*sound_gaps.filling(), filter_text("atrim", end=float(limit_seconds))]
 
 
 def _pairs(options: Sequence[Argument]) -> list[tuple[str, Argument]]:

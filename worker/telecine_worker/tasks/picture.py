@@ -5,19 +5,33 @@ from __future__ import annotations
 from fractions import Fraction
 
 from telecine.v1 import media_pb2
+from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.media_info import VideoStream
-from telecine_worker.tasks import colors
-from telecine_worker.tasks.filter_text import chain, filter_text
+from telecine_worker.ffmpeg.probe import MAX_SIDE_PX
+from telecine_worker.ffmpeg.whitelists import MAX_PIXELS
+from telecine_worker.tasks.filter_text import filter_text
 
-FILTERS = frozenset({"scale", "setsar", "format", "fps", "transpose", "hflip", "vflip"})
+FILTERS = frozenset({"bwdif", "scale", "setsar", "format", "fps", "transpose", "hflip", "vflip"})
 """Of which FFmpeg uses the last three by itself, to turn what is stored lying."""
 
 
 def size(video: media_pb2.Video, source: VideoStream) -> tuple[int, int]:
     """Width and height: even, with square pixels, never larger than the source unless allowed.
 
-    One side of 0 follows from the other by the shown aspect ratio of the source; both 0 is the source's size.
+    One side of 0 follows from the other by the shown aspect ratio of the source; both 0 is the source's size. Raises
+    AttemptFailed OPTION_INVALID for what is larger than inputs may be.
     """
+    wide, high = _size(video, source)
+    if max(wide, high) > MAX_SIDE_PX or wide * high > MAX_PIXELS:
+        raise permanent(
+            "OPTION_INVALID",
+            f"video.width_px and video.height_px make {wide}x{high} px of an input of {source.width_px}x{source.height_px} px; "
+            f"at most {MAX_SIDE_PX} px on a side and {MAX_PIXELS} pixels would be right",
+        )
+    return wide, high
+
+
+def _size(video: media_pb2.Video, source: VideoStream) -> tuple[int, int]:
     wide, high = video.width_px, video.height_px
     if not video.allow_upscale:
         wide, high = min(wide, source.width_px), min(high, source.height_px)
@@ -47,17 +61,26 @@ def rate(video: media_pb2.Video) -> list[str]:
     return [filter_text("fps", Fraction(video.frame_rate.numerator, video.frame_rate.denominator))]
 
 
-def scaled(wide: int, high: int) -> list[str]:
+def deinterlacing(source: VideoStream, *, asked: bool = False) -> list[str]:
+    """The filter for it, which comes first, where the source says that it is interlaced: most codecs have no word for fields,
+    and browsers show them woven. Where it is *asked* for, too, for pictures that alone say so.
+
+    Raises AttemptFailed UNSUPPORTED_OPTION.
+    """
+    if source.is_interlaced and source.rotation_degrees:
+        raise permanent(
+            "UNSUPPORTED_OPTION",
+            f"the input is interlaced, and to be turned by {source.rotation_degrees}°: FFmpeg turns first, after which there "
+            "are no fields; an input that is stored upright, or is not interlaced, would be right",
+        )
+    if not asked and not source.is_interlaced:
+        return []
+    return [filter_text("bwdif", mode="send_frame", parity="auto", deint="interlaced")]
+
+
+def scaled(wide: int, high: int, *, matrix: str = "") -> list[str]:
     """To square pixels. Scaling is always there: it keeps the size when a source changes its own midway. Full-range sources
-    become limited-range, as FFmpeg 5 did by itself.
+    become limited-range, as FFmpeg 5 did by itself. *matrix* is that by which RGB becomes YUV.
     """
-    return [filter_text("scale", wide, high, flags="bicubic", out_range="tv"), filter_text("setsar", 1)]
-
-
-def filters(video: media_pb2.Video, source: VideoStream) -> str:
-    """The whole chain of a source to which nothing else is done. FFmpeg rotates before it.
-
-    Raises AttemptFailed OPTION_INVALID.
-    """
-    last = filter_text("format", colors.pixel_format(video, source))
-    return chain([*rate(video), *scaled(*size(video, source)), last])
+    made = {"out_color_matrix": matrix} if matrix else {}
+    return [filter_text("scale", wide, high, flags="bicubic", out_range="tv", **made), filter_text("setsar", 1)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.expected_package import ExpectedPackage
 from telecine_worker.ffmpeg.findings import Wanted
 from telecine_worker.ffmpeg.progress import Phase
+from telecine_worker.tasks.arrivals import Arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,13 @@ class Step:
     """One run of FFmpeg. *argv* follows the program's name and the options of every run (see ffmpeg/run.py).
 
     *weight* is its share of the work, relative to the other steps. *duration* and *frame_count* are what progress
-    counts to; None is unknown. With *measures_damage* a run that ends because the input is damaged has done its work. Where its
+    counts to; None is unknown. With *measures_damage* a run that ends because the input is damaged has done its work; with
+    *partial* one that lacks some of its files, where the input ends early. Where its
     output lasts less than *least_duration*, or has less than *least_pictures* though gaps are filled, the input ends before its
     own length; where it reaches *most_duration* or *most_pictures*, where it is cut, the input goes on after it. *otherwise* is
     run after a step that wrote nothing, or less than *least_frames*, and where *hardware*, the encoder that is tried, failed.
+    *arrivals* is what has to come of the sources where the length of the output says nothing of them; where no picture comes at
+    all of one, nothing was written. With *intact* damage ends it, whatever the damage policy.
     """
 
     argv: tuple[Argument, ...]
@@ -88,6 +93,7 @@ class Step:
     duration: timedelta | None = None
     frame_count: int | None = None
     measures_damage: bool = False
+    partial: bool = False
     least_duration: timedelta | None = None
     least_pictures: int = 0
     most_duration: timedelta | None = None
@@ -95,6 +101,20 @@ class Step:
     least_frames: int = 0
     hardware: str = ""
     otherwise: Step | None = None
+    arrivals: tuple[Arrival, ...] = ()
+    intact: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what it reads, by FFmpeg's numbers; empty for files of our own."""
+        read = [after for option, after in pairwise(self.argv) if option == "-i"]
+        return tuple(each.name if isinstance(each, InputPlace) else "" for each in read)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The staged files that it makes."""
+        pairs = pairwise(("", *self.argv))
+        return tuple(each.file_name for before, each in pairs if isinstance(each, OutputPlace) and before != "-i")
 
     def filled(self, inputs: Mapping[str, str], measurements: Mapping[str, float]) -> list[str]:
         """The arguments with places filled: inputs by their URLs, outputs relative to the staging folder, measured values by
@@ -110,7 +130,8 @@ class Plan:
     *filters* are those that a build of FFmpeg may be without, with what of the task needs each. *wanted* is what to read from
     the log of the steps. *sequence* is set when the artifacts are stills: the pattern of their staged names, %d counting from
     1. *scripts* are files that we write ourselves, for FFmpeg or as artifacts. *package* is set when a package is made, whose
-    segments nobody can name before; *artifacts* are then its playlists and its manifest.
+    segments nobody can name before; *artifacts* are then its playlists and its manifest. *examination* decodes what is copied,
+    of which nothing else is known. *fewer* is the plan of what there is where so many pictures were counted, and more planned.
     """
 
     steps: tuple[Step, ...]
@@ -120,6 +141,8 @@ class Plan:
     sequence: str = ""
     scripts: tuple[Script, ...] = ()
     package: ExpectedPackage | None = None
+    examination: tuple[Step, ...] = ()
+    fewer: Callable[[int], Plan] | None = None
 
     def check_filters(self, filters: Set[str]) -> None:
         """Raise AttemptFailed UNSUPPORTED_OPTION where an FFmpeg that has *filters* lacks one."""

@@ -7,27 +7,26 @@ preview is shown as a whole.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
 from telecine.v1 import media_pb2
 from telecine_worker.failure import permanent
-from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.tasks import picture
-from telecine_worker.tasks.concat_graph import numbered
+from telecine_worker.tasks import picture, preview_clips
 from telecine_worker.tasks.concat_list import concat_list, list_input
-from telecine_worker.tasks.filter_text import chain, filter_text
+from telecine_worker.tasks.filter_text import chain
 from telecine_worker.tasks.first_video import first_video
 from telecine_worker.tasks.inputs_per_run import inputs_per_run
 from telecine_worker.tasks.moments import exact_seconds, span_of
-from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Script, Step
+from telecine_worker.tasks.plan import Argument, OutputPlace, Plan, Script, Step
+from telecine_worker.tasks.preview_clips import PreviewClip, PreviewClips, Reading
 from telecine_worker.tasks.preview_files import ANIMATION_ENCODER, PreviewFile, preview_file_of
-from telecine_worker.tasks.trim import seconds
 
 DEFAULT_DURATION = Fraction(3)
 LONGEST = Fraction(60)
@@ -37,11 +36,7 @@ MOST_CLIPS = 60
 DEFAULT_RATE = Fraction(10)
 TOLERANCE = timedelta(milliseconds=100)
 PARTS_LIST = "parts.txt"
-# The last picture is shown on for so long where the film ends a little before it says.
-HOLD_SECONDS = 1
-FILTERS = frozenset(
-    {"fps", "tpad", "trim", "setpts", "scale", "setsar", "concat", "format", "split", "palettegen", "paletteuse"}
-)
+FILTERS = preview_clips.FILTERS | {"split", "palettegen", "paletteuse"}
 # Of what has to be decoded.
 LAST_WEIGHT = 0.2
 
@@ -54,15 +49,6 @@ def input_names(task: media_pb2.PreviewTask) -> frozenset[str]:
 def plan(task: media_pb2.PreviewTask, inputs: Mapping[str, MediaInfo], encoders: Set[str]) -> Plan:
     """What to run for *task*. Raises AttemptFailed naming the field and what would be right."""
     return _Preview(task, inputs[task.input], encoders).plan()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Clip:
-    """Times in seconds from the start of the input."""
-
-    start: Fraction
-    length: Fraction
-    frames: int
 
 
 class _Preview:
@@ -78,37 +64,54 @@ class _Preview:
         self._frames = sum(clip.frames for clip in self._clips)
         self._size = _size(task, self._video)
         self._file.check_size(*self._size, self._frames)
+        self._reader = PreviewClips(task.input, info, self._rate, self._size, self._file.pixel_format)
         self._file_name = f"out-0.{task.path.rpartition('.')[2].lower()}"
 
     def plan(self) -> Plan:
         most = inputs_per_run([self._video])
+        if len(self._clips) <= most or self._reader.are_quicker_at_once(self._clips):
+            return Plan(steps=(self._step(),), artifacts=(self._expected(),))
         parts = [self._clips[at : at + most] for at in range(0, len(self._clips), most)]
-        if len(parts) == 1:
-            return Plan(steps=(self._step(parts[0]),), artifacts=(self._expected(),))
         steps = [self._part(number, part) for number, part in enumerate(parts)]
         return Plan(steps=(*steps, self._last()), artifacts=(self._expected(),), scripts=(self._list(parts),))
 
-    def _step(self, clips: Sequence[_Clip]) -> Step:
-        """All at once."""
-        graph = ";".join([*self._joined(clips, "[film]"), f"[film]{self._file.graph}[preview]"])
-        return self._made([*self._inputs(clips), "-filter_complex", graph, *self._output()])
+    def _step(self) -> Step:
+        """All in one run."""
 
-    def _part(self, number: int, clips: Sequence[_Clip]) -> Step:
+        def made(reading: Reading) -> Step:
+            graph = f"{reading.graph};[film]{self._file.graph}[preview]"
+            return self._made([*reading.inputs, "-filter_complex", graph, *self._output()])
+
+        return self._read(self._clips, "[film]", made)
+
+    def _part(self, number: int, clips: Sequence[PreviewClip]) -> Step:
         """A few clips, small and without loss."""
         frames = sum(clip.frames for clip in clips)
-        argv: list[Argument] = [*ABORT_WHEN_EMPTY, *self._inputs(clips)]
-        argv += ["-filter_complex", ";".join(self._joined(clips, "[part]")), "-map", "[part]"]
-        argv += ["-fps_mode", "passthrough", "-map_metadata", "-1", "-c:v", "ffv1", "-f", "nut"]
-        return Step(
-            argv=(*argv, OutputPlace(_part_file(number))),
-            weight=frames / self._frames,
-            frame_count=frames,
-            least_pictures=frames,
-        )
+
+        def made(reading: Reading) -> Step:
+            argv: list[Argument] = [*ABORT_WHEN_EMPTY, *reading.inputs]
+            argv += ["-filter_complex", reading.graph, "-map", "[part]"]
+            argv += ["-fps_mode", "passthrough", "-map_metadata", "-1", "-c:v", "ffv1", "-f", "nut"]
+            return Step(
+                argv=(*argv, OutputPlace(_part_file(number))),
+                weight=frames / self._frames,
+                frame_count=frames,
+                least_pictures=frames,
+            )
+
+        return self._read(clips, "[part]", made)
+
+    def _read(self, clips: Sequence[PreviewClip], label: str, made: Callable[[Reading], Step]) -> Step:
+        """Where a clip has no picture that is decoded on the way to it, all is read from the start."""
+        at_once, apart = (read(clips, label) for read in (self._reader.at_once, self._reader.apart))
+        step = replace(made(at_once), arrivals=at_once.arrivals)
+        if self._reader.are_quicker_at_once(clips):
+            return step
+        return replace(made(apart), arrivals=apart.arrivals, otherwise=step)
 
     def _last(self) -> Step:
         """From the parts."""
-        graph = f"[0:v:0]{self._even(self._clips)}[film];[film]{self._file.graph}[preview]"
+        graph = f"[0:v:0]{chain(self._reader.even(self._clips))}[film];[film]{self._file.graph}[preview]"
         return self._made([*list_input(PARTS_LIST), "-filter_complex", graph, *self._output()], LAST_WEIGHT)
 
     def _made(self, argv: Sequence[Argument], weight: float = 1.0) -> Step:
@@ -122,45 +125,12 @@ class _Preview:
             least_pictures=least,
         )
 
-    def _list(self, parts: Sequence[Sequence[_Clip]]) -> Script:
+    def _list(self, parts: Sequence[Sequence[PreviewClip]]) -> Script:
         files: list[tuple[Argument, timedelta | None]] = []
         for number, part in enumerate(parts):
             length = sum(clip.frames for clip in part) / self._rate
             files.append((OutputPlace(_part_file(number)), timedelta(seconds=float(length))))
         return concat_list(PARTS_LIST, files)
-
-    def _inputs(self, clips: Sequence[_Clip]) -> list[Argument]:
-        argv: list[Argument] = []
-        for clip in clips:
-            start = _length(clip.start)
-            argv += ["-ss", seconds(start)] if start else []
-            # A little more, which the number of pictures cuts off.
-            argv += ["-t", seconds(_length(clip.length + 1 / self._rate))]
-            argv += [*whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input)]
-        return argv
-
-    def _joined(self, clips: Sequence[_Clip], label: str) -> Iterator[str]:
-        """From one input for each clip to *label*."""
-        labels = [label] if len(clips) == 1 else [f"[v{place}]" for place in range(len(clips))]
-        for place, (clip, each) in enumerate(zip(clips, labels, strict=True)):
-            yield f"[{place}:{self._video.index}]{self._shown(clip)}{each}"
-        if len(clips) > 1:
-            join = filter_text("concat", n=len(clips), v=1, a=0)
-            yield f"{''.join(labels)}{join},{self._even(clips)}{label}"
-
-    def _even(self, clips: Sequence[_Clip]) -> str:
-        return chain(numbered(self._rate, sum(clip.frames for clip in clips)))
-
-    def _shown(self, clip: _Clip) -> str:
-        return chain(
-            [
-                filter_text("fps", fps=self._rate, start_time=0),
-                filter_text("tpad", stop_mode="clone", stop_duration=HOLD_SECONDS),
-                filter_text("trim", end_frame=clip.frames),
-                *picture.scaled(*self._size),
-                filter_text("format", self._file.pixel_format),
-            ]
-        )
 
     def _output(self) -> list[Argument]:
         options = ["-map", "[preview]", "-fps_mode", "passthrough", "-map_metadata", "-1", "-map_chapters", "-1"]
@@ -201,7 +171,7 @@ def _rate(task: media_pb2.PreviewTask, file: PreviewFile) -> Fraction:
     return rate
 
 
-def _clips(task: media_pb2.PreviewTask, info: MediaInfo, rate: Fraction) -> list[_Clip]:
+def _clips(task: media_pb2.PreviewTask, info: MediaInfo, rate: Fraction) -> list[PreviewClip]:
     """The middle of each of so many equal parts; none without a picture."""
     span = span_of(info)
     if span.end is None:
@@ -217,12 +187,13 @@ def _clips(task: media_pb2.PreviewTask, info: MediaInfo, rate: Fraction) -> list
     count = 1 if length == whole else min(task.clip_count or 1, frames)
     part = whole / count
     ends = [round(Fraction(number * frames, count)) for number in range(count + 1)]
-    return [
-        _Clip(
-            start=span.begin + part * number + (part - length / count) / 2, length=length / count, frames=last - first
-        )
-        for number, (first, last) in enumerate(itertools.pairwise(ends))
-    ]
+    clips: list[PreviewClip] = []
+    for number, (first, last) in enumerate(itertools.pairwise(ends)):
+        nearest = math.floor((span.begin + part * number + (part - length / count) / 2) * rate + Fraction(1, 2))
+        start = max(nearest, clips[-1].start + clips[-1].frames if clips else 0)
+        shown = max(Fraction(0), min(length / count, span.end - start / rate))
+        clips.append(PreviewClip(start=start, shown=shown, frames=last - first))
+    return clips
 
 
 def _size(task: media_pb2.PreviewTask, video: VideoStream) -> tuple[int, int]:

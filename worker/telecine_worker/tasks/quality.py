@@ -7,6 +7,7 @@ as much is said of them as of very close ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Set
 from fractions import Fraction
 
@@ -17,8 +18,10 @@ from telecine_worker.ffmpeg.findings import Wanted
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.progress import Phase
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
+from telecine_worker.tasks.arrivals import TOLERANCE_SECONDS
 from telecine_worker.tasks.filter_text import chain, filter_text
 from telecine_worker.tasks.first_video import first_video
+from telecine_worker.tasks.moments import exact_seconds
 from telecine_worker.tasks.plan import Argument, InputPlace, Plan, Step
 
 # The filter of each metric.
@@ -50,12 +53,28 @@ def plan(task: media_pb2.QualityTask, inputs: Mapping[str, MediaInfo], _encoders
         argv += ["-map", f"[{metric}]"]
     # Without tags and chapters of the files: what FFmpeg repeats of them could read as a finding.
     argv += ["-map_metadata", "-1", "-map_chapters", "-1", "-fps_mode", "passthrough", "-f", "null", "-"]
-    planned = {} if compared is None else {"quality.duration_seconds": compared.total_seconds()}
+    step = Step(
+        argv=tuple(argv),
+        phase=Phase.ANALYZING,
+        duration=compared,
+        least_pictures=_least_pictures(reference, distorted),
+    )
     return Plan(
-        steps=(Step(argv=tuple(argv), phase=Phase.ANALYZING, duration=compared),),
-        wanted=Wanted(quality=True, planned=planned),
+        steps=(step,),
+        wanted=Wanted(quality=True, compared_rate=_rate(reference)),
         filters={METRICS[metric]: f"metrics {metric}" for metric in task.metrics if METRICS[metric] in LIBRARY_FILTERS},
     )
+
+
+def _rate(reference: VideoStream) -> Fraction:
+    """At which pictures are compared."""
+    return reference.frame_rate or DEFAULT_RATE
+
+
+def _least_pictures(reference: VideoStream, distorted: VideoStream) -> int:
+    """Of what has fewer to compare one ends before its own length; 0 where they do not say it themselves."""
+    ends = [exact_seconds(each.duration) for each in (reference, distorted) if each.duration is not None]
+    return max(0, math.floor((min(ends) - TOLERANCE_SECONDS) * _rate(reference))) if len(ends) == 2 else 0
 
 
 def _check_metrics(task: media_pb2.QualityTask) -> None:
@@ -89,7 +108,7 @@ def _prepared(reference: VideoStream) -> list[str]:
     return [
         filter_text("settb", "AVTB"),
         filter_text("setpts", "PTS-STARTPTS"),
-        filter_text("fps", fps=reference.frame_rate or DEFAULT_RATE),
+        filter_text("fps", fps=_rate(reference)),
         filter_text("scale", wide, high, flags="bicubic", out_range="tv"),
         filter_text("format", _pixel_format(reference)),
     ]

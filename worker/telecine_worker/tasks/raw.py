@@ -14,11 +14,16 @@ from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.options import AUDIO_ENCODERS, SUBTITLE_ENCODERS, VIDEO_ENCODERS
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.ffmpeg.values import time_seconds
+from telecine_worker.ffmpeg.values import LONGEST_TIME_SECONDS, MOST_SLOWING, time_seconds
 from telecine_worker.tasks.containers import CONTAINERS
+from telecine_worker.tasks.examination import examination
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
 
 COPY = "copy"
+_CODECS = ("-c", "-codec", "-vcodec", "-acodec", "-scodec")
+# Beyond what the slowest filters make of an input: the lengths that containers say are about right.
+_SLACK_SECONDS = 60
+_LENGTHS = ("-t", "-to")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +79,38 @@ def plan(task: media_pb2.FfmpegTask, inputs: Mapping[str, MediaInfo], encoders: 
         argv += [token for pair in each.options for token in pair]
         argv += [*whitelists.BEFORE_INPUT, "-i", InputPlace(each.name)]
     expected = []
+    longest = _longest(parsed, inputs)
+    most = _most_seconds(longest)
     for number, output in enumerate(parsed.outputs):
         file_type = file_type_of(output.path)
         file_name = f"out-{number}.{_extension(output.path)}"
-        argv += [*_output_options(output, file_type), *file_type.muxer, OutputPlace(file_name)]
+        argv += [*_output_options(output, file_type, most), *file_type.muxer, OutputPlace(file_name)]
         expected.append(_expected(output.path, file_name, file_type))
     order = {path: position for position, path in enumerate(task.outputs)}
-    return Plan(
-        steps=(Step(argv=tuple(argv), duration=_duration(parsed, inputs)),),
-        artifacts=tuple(sorted(expected, key=lambda each: order[each.path])),
+    is_cut = any(_is_longer(output, most) for output in parsed.outputs)
+    step = Step(
+        argv=tuple(argv),
+        duration=_duration(parsed, longest),
+        most_duration=timedelta(seconds=most) if is_cut else None,
     )
+    return Plan(
+        steps=(step,),
+        artifacts=tuple(sorted(expected, key=lambda each: order[each.path])),
+        examination=_examination(parsed, inputs),
+    )
+
+
+def _examination(parsed: Arguments, inputs: Mapping[str, MediaInfo]) -> tuple[Step, ...]:
+    """Where anything is copied: which streams these are is for FFmpeg to choose."""
+    copies = any(_is_codec(option) and value == COPY for output in parsed.outputs for option, value in output.options)
+    names = dict.fromkeys(each.name for each in parsed.inputs) if copies else ()
+    return tuple(
+        step for name in names for step in examination(name, inputs[name], [*inputs[name].video, *inputs[name].audio])
+    )
+
+
+def _is_codec(option: str) -> bool:
+    return option.partition(":")[0] in _CODECS
 
 
 def file_type_of(path: str) -> FileType:
@@ -108,19 +135,30 @@ def _check_encoders(parsed: Arguments, encoders: Set[str]) -> None:
     known = (*VIDEO_ENCODERS, *AUDIO_ENCODERS, *SUBTITLE_ENCODERS)
     for output in parsed.outputs:
         for option, value in output.options:
-            is_codec = option.partition(":")[0] in ("-c", "-codec", "-vcodec", "-acodec", "-scodec")
-            if is_codec and value in known and value not in encoders:
+            if _is_codec(option) and value in known and value not in encoders:
                 raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {value}")
 
 
-def _output_options(output: OutputArguments, file_type: FileType) -> list[str]:
-    """The caller's, then ours: last wins, and where defaults differ between versions of FFmpeg they are said."""
-    options = [token for pair in output.options for token in pair if token is not None]
+def _output_options(output: OutputArguments, file_type: FileType, most_seconds: float) -> list[str]:
+    """The caller's, then ours: last wins, and where defaults differ between versions of FFmpeg they are said. No output is
+    without an end: times of a source may leap, and what fills a gap has none of its own.
+    """
+    is_cut = _is_longer(output, most_seconds)
+    kept = [pair for pair in output.options if not is_cut or pair[0] not in _LENGTHS]
+    options = [token for pair in kept for token in pair if token is not None]
+    options += ["-t", f"{most_seconds:.3f}"] if is_cut else []
     if file_type.has_video and not output.has("-vn", "-fps_mode"):
         options += ["-fps_mode", "cfr" if output.has("-r") else "vfr"]
     options += [] if output.has("-sn") or _wants_subtitles(output, file_type) else ["-sn"]
     options += [] if output.has("-dn") else ["-dn"]
+    # Attached files, such as fonts, cannot be kept: their names are metadata, and we keep none.
+    options += [token for each in _mapped_whole(output) for token in ("-map", f"-{each}:t?")]
     return [*options, "-map_metadata", "-1", "-map_chapters", "-1"]
+
+
+def _mapped_whole(output: OutputArguments) -> list[str]:
+    """The numbers of inputs of which all streams are mapped."""
+    return [value for option, value in output.options if option == "-map" and value is not None and value.isdigit()]
 
 
 def _wants_subtitles(output: OutputArguments, file_type: FileType) -> bool:
@@ -145,13 +183,29 @@ def _expected(path: str, file_name: str, file_type: FileType) -> Expected:
     )
 
 
-def _duration(parsed: Arguments, inputs: Mapping[str, MediaInfo]) -> timedelta | None:
+def _longest(parsed: Arguments, inputs: Mapping[str, MediaInfo]) -> float | None:
+    """How long an output may be in seconds, filters aside; None where it cannot be told."""
+    lengths = [_input_length(each, inputs[each.name]) for each in parsed.inputs]
+    known = [length for length in lengths if length is not None]
+    return max(known, default=None) if len(known) == len(lengths) else None
+
+
+def _most_seconds(longest: float | None) -> float:
+    """How long an output may be in seconds, whatever its filters do."""
+    most = LONGEST_TIME_SECONDS if longest is None else max(longest, 0.0) * MOST_SLOWING + _SLACK_SECONDS
+    return min(most, LONGEST_TIME_SECONDS)
+
+
+def _is_longer(output: OutputArguments, most_seconds: float) -> bool:
+    """Whether the caller allows it to be."""
+    asked = _output_length(output, None)
+    return asked is None or asked > most_seconds
+
+
+def _duration(parsed: Arguments, longest: float | None) -> timedelta | None:
     """Of what will be encoded, as far as it can be told: what progress counts to. Filters that change time are not
     counted.
     """
-    lengths = [_input_length(each, inputs[each.name]) for each in parsed.inputs]
-    known = [length for length in lengths if length is not None]
-    longest = max(known, default=None) if len(known) == len(lengths) else None
     wanted = [_output_length(output, longest) for output in parsed.outputs]
     if any(length is None for length in wanted):
         return None

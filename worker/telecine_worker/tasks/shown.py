@@ -7,11 +7,10 @@ from fractions import Fraction
 
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.tasks.moments import Evenly, begin_of
+from telecine_worker.tasks.seeking import REBASED
 
 FILTERS = frozenset({"settb", "tpad", "setpts", "fps"})
 
-# In these, read from the start and without the sound, FFmpeg counts time from the first picture.
-REBASED = frozenset({"mpegts", "mpeg"})
 # Times in microseconds: in the time base of some containers, which is the frame, a moment would be rounded to a whole one.
 CLOCK = "settb=AVTB"
 # A stated duration may be a little longer than the pictures are shown: the last one is shown on so long. Where only the

@@ -102,13 +102,21 @@ class _Sprites:
             )
         self._pattern = f"out-%d.{task.path.rpartition('.')[2].lower()}"
 
-    def plan(self) -> Plan:
-        sheets = tuple(self._sheet(number) for number in range(1, self._sheets + 1))
+    def plan(self, most: int = MOST_CUES) -> Plan:
+        """With at most so many cues: those of a film that ends early, in sheets that are as large."""
+        cues = min(self._cues, most)
+        sheets = tuple(self._sheet(number) for number in range(1, math.ceil(cues / self._grid.tiles) + 1))
         index = Expected(
             path=self._task.index_path, file_name=INDEX_FILE, media_type="text/vtt", formats=(), decodable=False
         )
-        script = Script(file_name=INDEX_FILE, lines=tuple((line,) for line in self._index()))
-        return Plan(steps=(self._step(),), artifacts=(*sheets, index), sequence=self._pattern, scripts=(script,))
+        script = Script(file_name=INDEX_FILE, lines=tuple((line,) for line in self._index(cues)))
+        return Plan(
+            steps=(self._step(),),
+            artifacts=(*sheets, index),
+            sequence=self._pattern,
+            scripts=(script,),
+            fewer=self.plan,
+        )
 
     def _step(self) -> Step:
         return Step(
@@ -116,6 +124,7 @@ class _Sprites:
             duration=timedelta(seconds=float(self._end)),
             frame_count=self._cues,
             least_pictures=self._cues,
+            partial=True,
         )
 
     def _argv(self) -> list[Argument]:
@@ -153,11 +162,11 @@ class _Sprites:
             ),
         )
 
-    def _index(self) -> Iterator[str]:
+    def _index(self, cues: int) -> Iterator[str]:
         """Of what is in it. The sheets are named as seen from the folder of the index."""
         folder = posixpath.dirname(self._task.index_path)
         yield "WEBVTT"
-        for cue in range(self._cues):
+        for cue in range(cues):
             sheet = posixpath.relpath(numbered(self._task.path, cue // self._grid.tiles + 1), folder or ".")
             place = ",".join(map(str, self._grid.place(cue)))
             yield ""

@@ -20,18 +20,18 @@ from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.tasks import shown
+from telecine_worker.tasks import picture, shown
 from telecine_worker.tasks.first_video import first_video
 from telecine_worker.tasks.inputs_per_run import inputs_per_run
 from telecine_worker.tasks.moments import CANDIDATES, Evenly, begin_of, selection_of
 from telecine_worker.tasks.picture_files import PictureFile, check_pattern, numbered, picture_file_of
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
+from telecine_worker.tasks.seeking import INDEXED
 
 # From this distance on seeking is cheaper than decoding what lies between. Measured on four minutes of 720p with a key frame
 # every 5 s: 10 s apart, seeking took 1.0 s of CPU and one pass 7.4; 5 s apart 6.7 and 7.6; 2.5 s apart 11.7 and 7.9.
 SEEK_FROM_SECONDS = 10
-# Containers with an index of key frames. It has the times of decoding, which are up to this much before those of showing.
-INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+# The index of a container has the times of decoding, which are up to this much before those of showing.
 INDEXED_LEAD_SECONDS = 1
 # In others a seek begins so much earlier, and lands between key frames: only where decoders show nothing before the next
 # one. That of MPEG-2, for one, begins with any picture, on a grey ground.
@@ -71,6 +71,7 @@ class _Thumbnails:
         if self._file.encoder not in encoders:
             raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {self._file.encoder}")
         self._video = first_video(task.input, info, wanted_for="stills")
+        self._deinterlacing = picture.deinterlacing(self._video)
         self._size = size(task.width_px, self._video)
         _check_size(self._size, self._file)
         self._begin = begin_of(info)
@@ -118,14 +119,15 @@ class _Thumbnails:
         return self._numbered(self._evenly(evenly, self._hold, chosen), evenly)
 
     def _evenly(self, evenly: Evenly, hold: str, chosen: Sequence[str]) -> list[str]:
-        return [*shown.evenly_shown(evenly, self._info, hold), *chosen, self._file.conversion(*self._size)]
+        conversion = self._file.conversion(*self._size)
+        return [*self._deinterlacing, *shown.evenly_shown(evenly, self._info, hold), *chosen, conversion]
 
     def _numbered(self, filters: Sequence[str], evenly: Evenly, *before: str) -> Step:
         """All pictures, numbered by FFmpeg; *before* are options of the input."""
         count = self._selection.count
         argv: list[Argument] = [*ABORT_WHEN_EMPTY, *before, *self._input()]
         argv += [*self._output(0, filters, count), "-start_number", "1", "-f", "image2", OutputPlace(self._pattern)]
-        return Step(argv=tuple(argv), frame_count=count, duration=_last(evenly))
+        return Step(argv=tuple(argv), frame_count=count, duration=_last(evenly), partial=True)
 
     def _picks(self, batch: Sequence[tuple[int, Fraction]]) -> Step:
         """A few pictures, each with an input of its own; or all from one that is read from its start."""
@@ -147,14 +149,15 @@ class _Thumbnails:
         argv: list[Argument] = [*_ABORT_WHEN_ANY_EMPTY, *self._input()]
         for number, moment in batch:
             argv += self._pick(0, number, [shown.shift(moment - self._rebased)])
-        return Step(argv=tuple(argv), weight=len(batch), frame_count=len(batch))
+        return Step(argv=tuple(argv), weight=len(batch), frame_count=len(batch), partial=True)
 
     def _input(self) -> list[Argument]:
         return [*whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input)]
 
     def _pick(self, place: int, number: int, shift: Sequence[str]) -> list[Argument]:
         """The output of one picture, which is shown at 0 after *shift*."""
-        filters = [shown.CLOCK, self._hold, *shift, _FIRST, self._file.conversion(*self._size)]
+        conversion = self._file.conversion(*self._size)
+        filters = [*self._deinterlacing, shown.CLOCK, self._hold, *shift, _FIRST, conversion]
         output = self._output(place, filters, 1)
         return [*output, "-update", "1", "-f", "image2", OutputPlace(self._pattern % number)]
 

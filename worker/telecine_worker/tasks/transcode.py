@@ -8,23 +8,41 @@ from dataclasses import replace
 
 from telecine.v1 import media_pb2
 from telecine_worker.failure import permanent
-from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.findings import Wanted
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
 from telecine_worker.ffmpeg.progress import Phase
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.tasks import audio_encoding, hardware_encoding, loudness, picture_graph, video_encoding
+from telecine_worker.tasks import (
+    audio_encoding,
+    hardware_encoding,
+    loudness,
+    picture_graph,
+    seeking,
+    sound_end,
+    sound_gaps,
+    video_encoding,
+)
 from telecine_worker.tasks.containers import check_codec, container_of, tag_options
+from telecine_worker.tasks.edit_lists import check_copied
+from telecine_worker.tasks.examination import examination
 from telecine_worker.tasks.hardware_encoding import HardwareEncoder
 from telecine_worker.tasks.outcome_length import OutcomeLength
 from telecine_worker.tasks.picture_graph import PictureGraph
-from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
+from telecine_worker.tasks.plan import Argument, OutputPlace, Plan, Step
 from telecine_worker.tasks.transcode_expectation import expected
+from telecine_worker.tasks.transcode_inputs import TranscodeInputs
 from telecine_worker.tasks.trim import part_of
 
 COPY = "copy"
-FILTERS = frozenset({"trim"}) | picture_graph.FILTERS | audio_encoding.FILTERS | loudness.FILTERS
+FILTERS = (
+    seeking.FILTERS
+    | sound_end.FILTERS
+    | picture_graph.FILTERS
+    | audio_encoding.FILTERS
+    | loudness.FILTERS
+    | sound_gaps.FILTERS
+)
 _LANGUAGE = re.compile(r"[a-z]{3}", re.ASCII)
 
 
@@ -52,13 +70,22 @@ class _Transcode:
     def __init__(self, task: media_pb2.TranscodeTask, inputs: Mapping[str, MediaInfo], encoders: Set[str]) -> None:
         info = inputs[task.input]
         self._task = task
+        self._info = info
         self._encoders = encoders
         self._container = container_of(task.path)
         self._part = part_of(task.trim if task.HasField("trim") else None, info)
         self._video = _first_video(task, info)
         self._audio = _first_audio(task, info, self._video)
         self._copies = COPY in (task.video.codec, task.audio.codec)
-        self._length = OutcomeLength(task.video, info, self._video, self._audio, self._part, copies=self._copies)
+        self._length = OutcomeLength(
+            task.video,
+            info,
+            self._video,
+            self._audio,
+            self._part,
+            copies=self._copies,
+            fills_gaps=bool(self._filled_gaps()),
+        )
         self._file_name = f"out-0.{self._container.extension}"
         self._graph = self._picture_graph(inputs)
         self._hardware = self._hardware_encoders()
@@ -70,7 +97,12 @@ class _Transcode:
             artifacts=(self._expected(),),
             filters={} if self._graph is None else self._graph.needed,
             wanted=Wanted(loudness=True, planned=loudness.planned(self._loudness)) if self._loudness else None,
+            examination=examination(self._task.input, self._info, self._copied()),
         )
+
+    def _copied(self) -> list[VideoStream | AudioStream]:
+        of_tasks = ((self._video, self._task.video.codec), (self._audio, self._task.audio.codec))
+        return [stream for stream, codec in of_tasks if stream is not None and codec == COPY]
 
     def _picture_graph(self, inputs: Mapping[str, MediaInfo]) -> PictureGraph | None:
         if self._video is None or self._task.video.codec == COPY:
@@ -98,6 +130,8 @@ class _Transcode:
             copies = self._task.video.codec == COPY
             codec = self._video.codec if copies else video_encoding.codec_of(self._task.video).codec
             check_codec(self._container, codec, video=True)
+            if copies:
+                check_copied(self._video, self._info.format, self._container)
             if not copies and self._task.video.hardware != media_pb2.Video.HARDWARE_REQUIRED:
                 self._need(video_encoding.codec_of(self._task.video).encoder)
         if self._audio is not None:
@@ -140,42 +174,55 @@ class _Transcode:
             self._step(argv, phase=Phase.ENCODING),
             least_duration=self._length.least_duration(),
             least_pictures=self._length.least_pictures(),
+            arrivals=sound_end.arrivals_of(self._task.input, self._length.sound_end()),
         )
 
-    def _source(self) -> list[Argument]:
-        # The filter of loudness hears three seconds more than it hands on: the end is one of the input, too.
-        limit = self._part.limit() if self._loudness is not None else []
-        return [*self._part.seek(), *limit, *whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input)]
+    def _inputs(self, *, video: bool = True, audio: bool = True) -> TranscodeInputs:
+        """Of a run that uses these streams."""
+        pictures = [self._video] if video and self._video is not None else []
+        sounds = [self._audio] if audio and self._audio is not None else []
+        copies_sound = self._task.audio.codec == COPY
+        return TranscodeInputs(
+            self._task.input,
+            self._info,
+            self._part,
+            self._graph if video else None,
+            encoded=[*(pictures if self._graph is not None else []), *([] if copies_sound else sounds)],
+            copied=[*([] if self._graph is not None else pictures), *(sounds if copies_sound else [])],
+        )
 
     def _measuring(self) -> list[Argument]:
         assert self._audio is not None and self._loudness is not None  # noqa: S101, PT018 - asked before
         mixing = audio_encoding.target(self._task.audio, self._audio).mixing
+        inputs = self._inputs(video=False)
+        before = [*inputs.cut.sound(), *self._filled_gaps(), mixing]
         # The measurement is said at info. No line may be folded into "repeated 3 times".
         return [
-            *("-loglevel", "repeat+level+info", *self._source(), "-map", f"0:{self._audio.index}"),
-            *("-af", loudness.measuring(self._loudness, [mixing]), "-vn", *_NOTHING_ELSE, "-f", "null", "-"),
+            *("-loglevel", "repeat+level+info", *inputs.options(), "-map", f"0:{self._audio.index}"),
+            *("-af", loudness.measuring(self._loudness, before), "-vn", *_NOTHING_ELSE, "-f", "null", "-"),
         ]
 
     def _first_pass(self) -> list[Argument]:
-        return [*self._inputs(), *self._pictures(run=1), *_NOTHING_ELSE, *self._part.limit(), "-an", "-f", "null", "-"]
+        inputs = self._inputs(audio=False)
+        pictures = self._pictures(inputs, run=1)
+        return [*inputs.options(), *pictures, *_NOTHING_ELSE, "-an", "-f", "null", "-"]
 
     def _encoding(self, *, run: int = 0, hardware: HardwareEncoder | None = None) -> list[Argument]:
-        argv: list[Argument] = [*ABORT_WHEN_EMPTY, *self._inputs(), *self._pictures(run=run, hardware=hardware)]
-        if self._audio is not None:
-            argv += ["-map", f"0:{self._audio.index}", *self._sound(self._audio)]
-        argv += [*_NOTHING_ELSE, *self._part.limit(), *self._language()]
+        inputs = self._inputs()
+        argv: list[Argument] = [*ABORT_WHEN_EMPTY, *inputs.options()]
+        argv += [*self._pictures(inputs, run=run, hardware=hardware), *self._sound(inputs)]
+        argv += [*_NOTHING_ELSE, *self._language()]
         # A copied stream that is cut may begin before 0.
         argv += ["-avoid_negative_ts", "make_zero"] if self._copies and not self._part.is_whole else []
         return [*argv, *self._container.options, "-f", self._container.muxer, OutputPlace(self._file_name)]
 
-    def _inputs(self) -> list[Argument]:
-        return [*self._source(), *([] if self._graph is None else self._graph.inputs())]
-
-    def _pictures(self, *, run: int, hardware: HardwareEncoder | None = None) -> list[str]:
+    def _pictures(self, inputs: TranscodeInputs, *, run: int, hardware: HardwareEncoder | None = None) -> list[str]:
         if self._video is None:
             return []
         if self._graph is None:
-            return ["-map", f"0:{self._video.index}", "-c:v", COPY, *tag_options(self._container, self._video.codec)]
+            stream = f"{inputs.place_of_copied}:{self._video.index}"
+            return ["-map", stream, "-c:v", COPY, *tag_options(self._container, self._video.codec)]
+        graph = replace(self._graph, before=(*inputs.cut.pictures(), *self._graph.before))
         codec = video_encoding.codec_of(self._task.video)
         upload = () if hardware is None else (hardware.upload(self._graph.pixel_format),)
         rate = self._length.frame_rate
@@ -185,16 +232,29 @@ class _Transcode:
             else hardware.options(self._task.video, rate)
         )
         return [
-            *self._graph.options(self._video.index, *self._length.frame_limit(), *upload),
+            *graph.options(self._video.index, *self._length.frame_limit(), *upload),
             # Said always: the default is another one in FFmpeg 5 and 9. A new rate is made by the filter fps.
             *("-fps_mode", "vfr", *encoder, *tag_options(self._container, codec.codec)),
+            *([] if run == 1 or self._task.video.HasField("frame_rate") else inputs.cut.packets()),
         ]
 
-    def _sound(self, source: AudioStream) -> list[Argument]:
+    def _sound(self, inputs: TranscodeInputs) -> list[Argument]:
+        if self._audio is None:
+            return []
         if self._task.audio.codec == COPY:
-            return ["-c:a", COPY]
-        target = audio_encoding.target(self._task.audio, source)
-        return [*target.options()] if self._loudness is None else target.normalized_options(self._loudness)
+            return ["-map", f"{inputs.place_of_copied}:{self._audio.index}", "-c:a", COPY]
+        target = audio_encoding.target(self._task.audio, self._audio)
+        mark = sound_end.marking(self._length.sound_end())
+        before = [*inputs.cut.sound(), *mark, *self._filled_gaps()]
+        made: Sequence[Argument] = (
+            target.options(*before) if self._loudness is None else target.normalized_options(self._loudness, *before)
+        )
+        return ["-map", f"0:{self._audio.index}", *made]
+
+    def _filled_gaps(self) -> list[str]:
+        """The filter of loudness counts samples, as do files without times."""
+        counted = self._loudness is not None or not self._container.keeps_gaps
+        return sound_gaps.filling() if counted else []
 
     def _language(self) -> list[str]:
         """Of all that a file says of itself the one thing that players ask for."""

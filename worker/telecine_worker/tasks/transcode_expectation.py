@@ -29,7 +29,7 @@ def expected(
         formats=container.formats,
         exact_streams=True,
         video=None if video is None else _video(task.video, graph, video, length),
-        audio=None if audio is None else _audio(task.audio, audio),
+        audio=None if audio is None else _audio(task.audio, audio, length),
         duration=length.duration(),
         tolerance=length.tolerance(),
         moov_first=container.moov_first,
@@ -51,11 +51,19 @@ def _video(
         color_transfer=graph.color_transfer,
         frame_count=frames,
         frame_tolerance=tolerance,
+        end=length.pictures_end(),
+        end_tolerance=length.stream_tolerance(),
     )
 
 
-def _audio(wanted: media_pb2.Audio, source: AudioStream) -> ExpectedAudio:
+def _audio(wanted: media_pb2.Audio, source: AudioStream, length: OutcomeLength) -> ExpectedAudio:
     if wanted.codec == COPY:
         return ExpectedAudio(codec=source.codec)
     target = audio_encoding.target(wanted, source)
-    return ExpectedAudio(codec=target.codec.codec, sample_rate_hz=target.rate_hz, channel_count=target.channels)
+    return ExpectedAudio(
+        codec=target.codec.codec,
+        sample_rate_hz=target.rate_hz,
+        channel_count=target.channels,
+        end=length.sound_end(),
+        end_tolerance=length.stream_tolerance(),
+    )

@@ -26,11 +26,11 @@ class Part:
         return not self.start and self.length is None
 
     def seek(self) -> list[str]:
-        """The option before -i. FFmpeg decodes from the key frame before and drops what is early: exact to the frame."""
+        """The option before -i for what is copied: it begins at a key frame. See tasks/seeking.py for what is encoded."""
         return ["-ss", seconds(self.start)] if self.start else []
 
     def limit(self) -> list[str]:
-        """The option of the output."""
+        """The one beside it."""
         return [] if self.length is None else ["-t", seconds(self.length)]
 
 
@@ -42,17 +42,16 @@ def part_of(trim: media_pb2.Trim | None, info: MediaInfo) -> Part:
     end = trim.end.ToTimedelta() if trim.HasField("end") else None
     if end is not None and end <= start:
         raise permanent("TRIM_OUT_OF_RANGE", f"trim.end {end} is not after trim.start {start}")
-    if info.duration is not None and start >= info.duration:
-        raise permanent(
-            "TRIM_OUT_OF_RANGE", f"trim.start {start} is not before the end of the input at {info.duration}"
-        )
-    if end is not None and info.duration is not None and end >= info.duration:
+    whole = None if info.is_duration_estimated else info.duration
+    if whole is not None and start >= whole:
+        raise permanent("TRIM_OUT_OF_RANGE", f"trim.start {start} is not before the end of the input at {whole}")
+    if end is not None and whole is not None and end >= whole:
         end = None
     last = end or info.duration
     return Part(
         start=start,
         length=None if end is None else end - start,
-        duration=None if last is None else last - start,
+        duration=None if last is None or last <= start else last - start,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,13 +17,24 @@ OTHER_FIRST_PASS_SHARE = 0.4
 STATS_FILE = "pass"
 MAX_RATE = 240
 
-_X264_FORMATS = ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le")
-_X265_FORMATS = (*_X264_FORMATS, "yuv420p12le", "yuv422p12le", "yuv444p12le")
+
+def _formats(chroma: int, bits: int) -> tuple[str, ...]:
+    """Those with at most so much."""
+    depths = {8: "", 10: "10le", 12: "12le"}
+    return tuple(
+        f"yuv{each}p{end}" for most, end in depths.items() if most <= bits for each in (420, 422, 444) if each <= chroma
+    )
+
+
+_X264_FORMATS = _formats(444, 10)
+_X265_FORMATS = _formats(444, 12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoCodec:
-    """A codec of the contract. *codec* is what probing calls it; *options* makes the encoder's own arguments."""
+    """A codec of the contract. *codec* is what probing calls it; *options* makes the encoder's own arguments. *profiles* has
+    with each the pixel formats that the encoder takes for it (each tried, with FFmpeg 5.1 and 9.0).
+    """
 
     codec: str
     encoder: str
@@ -31,7 +42,7 @@ class VideoCodec:
     highest_crf: int
     presets: Collection[str]
     default_preset: str
-    profiles: Collection[str]
+    profiles: Mapping[str, Collection[str]]
     pixel_formats: Collection[str]
     options: Callable[[media_pb2.Video, str, int], list[str]]
 
@@ -89,7 +100,14 @@ H264 = VideoCodec(
     highest_crf=51,
     presets=X26X_PRESETS,
     default_preset="medium",
-    profiles=("baseline", "main", "high", "high10", "high422", "high444"),
+    profiles={
+        "baseline": _formats(420, 8),
+        "main": _formats(420, 8),
+        "high": _formats(420, 8),
+        "high10": _formats(420, 10),
+        "high422": _formats(422, 10),
+        "high444": _formats(444, 10),
+    },
     pixel_formats=_X264_FORMATS,
     options=_x264,
 )
@@ -100,7 +118,16 @@ H265 = VideoCodec(
     highest_crf=51,
     presets=X26X_PRESETS,
     default_preset="medium",
-    profiles=("main", "main10", "main12", "main422-10", "main422-12", "main444-8", "main444-10", "main444-12"),
+    profiles={
+        "main": _formats(420, 8),
+        "main10": _formats(420, 10),
+        "main12": _formats(420, 12),
+        "main422-10": _formats(422, 10),
+        "main422-12": _formats(422, 12),
+        "main444-8": _formats(444, 8),
+        "main444-10": _formats(444, 10),
+        "main444-12": _formats(444, 12),
+    },
     pixel_formats=_X265_FORMATS,
     options=_x265,
 )
@@ -111,7 +138,12 @@ VP9 = VideoCodec(
     highest_crf=63,
     presets=_numbers(8),
     default_preset="4",
-    profiles=_numbers(3),
+    profiles={
+        "0": ("yuv420p",),
+        "1": ("yuv422p", "yuv444p"),
+        "2": ("yuv420p10le",),
+        "3": ("yuv422p10le", "yuv444p10le"),
+    },
     pixel_formats=_X264_FORMATS,
     options=_vp9,
 )
@@ -122,8 +154,8 @@ AV1 = VideoCodec(
     highest_crf=63,
     presets=_numbers(13),
     default_preset="8",
-    profiles=("main",),
-    pixel_formats=("yuv420p", "yuv420p10le"),
+    profiles={"main": _formats(420, 10)},
+    pixel_formats=_formats(420, 10),
     options=_av1,
 )
 CODECS: dict[str, VideoCodec] = {"h264": H264, "h265": H265, "vp9": VP9, "av1": AV1}
@@ -154,6 +186,20 @@ def codec_of(video: media_pb2.Video) -> VideoCodec:
         raise permanent("OPTION_INVALID", f"video.frame_rate is not above 0 and at most {MAX_RATE}")
     _check_rate_control(video)
     return codec
+
+
+def check_profile(video: media_pb2.Video, pixel_format: str) -> None:
+    """Raise AttemptFailed OPTION_INVALID where the profile does not have the *pixel_format* of the result."""
+    if not video.profile:
+        return
+    profiles = CODECS[video.codec].profiles
+    if pixel_format not in profiles[video.profile]:
+        fitting = [name for name, formats in profiles.items() if pixel_format in formats]
+        raise permanent(
+            "OPTION_INVALID",
+            f"video.profile {video.profile!r} with pixel format {pixel_format}: {video.codec} has that in the profiles "
+            f"{', '.join(fitting)}; and {video.profile} has video.pixel_format {', '.join(profiles[video.profile])}",
+        )
 
 
 def _check_rate_control(video: media_pb2.Video) -> None:

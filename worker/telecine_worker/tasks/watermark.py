@@ -52,7 +52,7 @@ def mark(
         image.append(filter_text("colorchannelmixer", aa=wanted.opacity))
     wide, high = _size(wanted, info, frame_width_px)
     image += [
-        filter_text("scale", wide, high, flags="bicubic", out_color_matrix=converted_by, out_range="tv"),
+        filter_text("scale", w=wide, h=high, flags="bicubic", out_color_matrix=converted_by, out_range="tv"),
         filter_text("format", own_format),
         # Else FFmpeg 9 would convert the film to what it takes the image for.
         filter_text("setparams", colorspace=said),
@@ -81,16 +81,17 @@ def _check(wanted: media_pb2.Watermark, info: MediaInfo) -> None:
             raise permanent("OPTION_INVALID", f"filters.watermark.{field} is not from 0 to 1")
 
 
-def _size(wanted: media_pb2.Watermark, info: MediaInfo, frame_width_px: int) -> tuple[int, int]:
-    """Its own, or a part of the width of the frame."""
-    own_wide, own_high = info.video[0].width_px, info.video[0].height_px
+def _size(wanted: media_pb2.Watermark, info: MediaInfo, frame_width_px: int) -> tuple[str | int, str | int]:
+    """Its own, or a part of the width of the frame, as the filter computes it: probing does not tell whether FFmpeg turns the
+    picture because it says so itself (EXIF).
+    """
     if not wanted.HasField("width"):
-        return own_wide, own_high
+        return "round(iw*sar)", "ih"
     wide = max(1, round(wanted.width * frame_width_px))
-    high = max(1, round(wide * own_high / own_wide))
+    high = max(1, round(wide * info.video[0].height_px / info.video[0].width_px))
     if high > MAX_SIDE_PX:
         raise permanent(
             "OPTION_INVALID",
             f"filters.watermark.width: input {wanted.input} would be {wide}x{high} px; at most {MAX_SIDE_PX} on a side fit",
         )
-    return wide, high
+    return wide, f"max(1,round({wide}/dar))"
