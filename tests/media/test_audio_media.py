@@ -71,6 +71,16 @@ async def test_a_waveform_shows_what_is_heard(studio, halves, tools):
     assert min(columns(tools, studio.output / "w.png", 200)[10:190]) > 20
 
 
+async def test_a_waveform_of_a_short_sound_fills_the_picture(studio, clips, tools):
+    """Of fewer samples than columns, from the first to the last."""
+    for samples in (400, 40):
+        tone = f"aevalsrc='0.5*sin(880*PI*t)':s=8000:d={samples / 8000}"
+        short = clips.make(f"audio-{samples}.wav", "-f", "lavfi", "-i", tone)
+        await studio.succeed(task("a.flac", "flac", waveformPath="w.png", waveformHeightPx=100), {"main": short})
+        high = columns(tools, studio.output / "w.png", 1280)
+        assert min(max(high[at : at + 128]) for at in range(0, 1280, 128)) > 10
+
+
 async def test_the_waveform_of_a_long_sound_is_the_same_from_fewer_samples(studio, halves, tools, monkeypatch):
     """About as high, wherever it is not the edge between silence and tone, although the tone is above what they can hold."""
     size = {"waveformWidthPx": 100, "waveformHeightPx": 240}

@@ -131,6 +131,30 @@ async def test_a_still_is_shown_for_as_long_as_is_said(studio, clips, tools, sec
     assert abs(found.clicks[1] - 2.52) < SYNC_SECONDS
 
 
+async def test_program_streams_one_after_the_other_stay_in_sync(studio, clips, tools, second):
+    """They say neither how long they are nor how long their sound is: what differs does not add up."""
+    coded = ("-c:v", "mpeg2video", "-bf", "2", "-q:v", "2", "-c:a", "mp2", "-f", "dvd")
+    film = clips.make("sync-program.mpg", *lavfi(2), *coded)
+    ended = await studio.succeed(task(*"aaab"), {"a": film, "b": second})
+    assert () == ended.warnings
+    found = seen(tools.toolchain, studio.output / "o.mkv")
+    assert tuple(range(RATE)) == found.numbers[-RATE:]
+    assert abs(found.clicks[-1] - found.times[-RATE]) < SYNC_SECONDS
+
+
+async def test_what_a_browser_records_is_as_long_as_its_packets_say(studio, clips, tools, second):
+    """Its container never says it, and its clock begins anywhere."""
+    live = ("-c:v", "libvpx", "-deadline", "realtime", "-b:v", "1M", "-c:a", "libopus", "-f", "webm", "-live", "1")
+    film = clips.make("sync-live.webm", *lavfi(2), *live, "-output_ts_offset", "3600")
+    ended = await studio.succeed(task("a", "b"), {"a": film, "b": second})
+    assert () == ended.warnings
+    found = seen(tools.toolchain, studio.output / "o.mkv")
+    assert (*range(2 * RATE), *range(RATE)) == found.numbers
+    assert abs(found.clicks[-1] - 2) < SYNC_SECONDS
+    preview = {"preview": {"input": "a", "path": "p.mp4", "duration": "1s", "clipCount": 2}}
+    assert () == (await studio.succeed(preview, {"a": film})).warnings
+
+
 @pytest.mark.parametrize("extension", ["aac", "mp3"])
 async def test_sound_that_does_not_say_how_long_it_is_is_there_whole(studio, clips, tools, extension):
     """What is estimated of its length may be half of it, or twice: all of it is heard, and the next clip after that."""

@@ -78,7 +78,9 @@ UNHEARD = {
 # What has no beginning may look like something else.
 UNREADABLE = frozenset({"INPUT_INVALID", "INPUT_NOT_ALLOWED"})
 # What does not say how large or how long it is ends where it ends: heard is that the last packet is not whole.
-ENDLESS = frozenset({"nut", "aac", "mpg"})
+ENDLESS = frozenset({"nut", "aac", "mpg", "ts"})
+RAW = {"ffmpeg": {"args": ["-i", "main", "-c", "copy", "o.mkv"], "outputs": ["o.mkv"]}}
+PROBE = {"probe": {"input": "main", "decode": True}}
 
 
 def tasks(container: str) -> list[dict[str, Any]]:
@@ -127,6 +129,92 @@ async def test_no_damage_is_silent(studio, clips, tmp_path: Path, container: str
                 assert {"INPUT_TRUNCATED", "INPUT_DAMAGED" if task["transcode"]["audio"]["codec"] == "copy" else ""} & {
                     *reasons
                 }
+
+
+def between_tags(content: bytes) -> bytes:
+    """The beginning of an FLV, up to where one of its parts ends."""
+    end = 13
+    while end < len(content) * 6 // 10:
+        end += 15 + int.from_bytes(content[end + 1 : end + 4], "big")
+    return content[:end]
+
+
+@pytest.mark.parametrize(
+    ("container", "cut"),
+    [("flv", between_tags), ("mp3", FAULTS["cut"]), pytest.param("flac", FAULTS["cut"], marks=pytest.mark.long)],
+)
+async def test_what_is_shorter_than_it_says_is_heard_by_every_task(
+    studio, clips, tmp_path: Path, container: str, cut: Callable[[bytes], bytes]
+) -> None:
+    """Nothing else is wrong with it: raw arguments that keep all of it fail, and looking at it says so."""
+    source = tmp_path / f"hurt.{container}"
+    source.write_bytes(cut(clips.make(f"table.{container}", *SOURCES[container]).read_bytes()))
+    ended = await studio.run(RAW, {"main": source})
+    assert isinstance(ended, Failed), ended
+    assert "INPUT_TRUNCATED" == ended.failure.reason
+    probed = await studio.succeed(PROBE, {"main": source}, damagePolicy=FAIL, output=None)
+    assert ["INPUT_TRUNCATED"] == heard(probed)
+    part = {"ffmpeg": {"args": ["-t", "0.5", *RAW["ffmpeg"]["args"]], "outputs": ["o.mkv"]}}
+    assert () == (await studio.succeed(part, {"main": source})).warnings
+
+
+STILLS: tuple[dict[str, Any], ...] = (
+    {"thumbnails": {"input": "main", "path": "t%d.jpg", "count": 5}},
+    {"thumbnails": {"input": "main", "path": "t%d.jpg", "offsets": {"offsets": ["0.2s", "1.8s"]}}},
+    {"sprites": {"input": "main", "path": "s%d.jpg", "indexPath": "s.vtt", "interval": "0.5s"}},
+)
+
+
+@pytest.mark.parametrize("task", STILLS, ids=["thumbnails", "offsets", "sprites"])
+async def test_stills_of_what_is_missing_are_not_the_last_picture(studio, clips, tmp_path: Path, task) -> None:
+    """Where only the container says how long it is, by its sound as well; a whole one has no fault."""
+    whole = clips.make("table.flv", *SOURCES["flv"])
+    (tmp_path / "cut.flv").write_bytes(between_tags(whole.read_bytes()))
+    ended = await studio.run(task, {"main": tmp_path / "cut.flv"})
+    assert isinstance(ended, Failed), ended
+    assert "INPUT_TRUNCATED" == ended.failure.reason
+    assert () == (await studio.succeed(task, {"main": whole}, damagePolicy=FAIL)).warnings
+
+
+def chunk(content: bytes, name: bytes, size: bytes) -> bytes:
+    """With *size* in the header of the chunk *name*."""
+    at = content.index(name) + 4
+    return content[:at] + size + content[at + len(size) :]
+
+
+STREAMED: Mapping[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "wav": ("wav", lambda content: chunk(content, b"data", b"\xff\xff\xff\xff")),
+    "wav of nothing": ("wav", lambda content: chunk(content, b"data", bytes(4))),
+    "wav of two gigabytes": ("wav", lambda content: chunk(content, b"data", b"\x00\xf0\xff\x7f")),
+    "caf": ("caf", lambda content: chunk(content, b"data", b"\xff" * 8)),
+    "ts and a line feed": ("ts", lambda content: content + b"\n"),
+    "ts between key frames": ("ts", lambda content: content[188 * 40 :]),
+    "mp4 with less room than it says": ("mp4", lambda content: content + b"\x00\x01\x00\x00free" + bytes(92)),
+    "two ogg": ("ogg", lambda content: content + content),
+}
+
+
+@pytest.mark.parametrize("name", STREAMED)
+async def test_what_was_recorded_is_whole(studio, clips, tmp_path: Path, name: str) -> None:
+    """Headers are written before the size is known, and a recording begins and stops anywhere: that is no damage."""
+    container, recorded = STREAMED[name]
+    source = tmp_path / f"recorded.{container}"
+    source.write_bytes(recorded(clips.make(f"table.{container}", *SOURCES[container]).read_bytes()))
+    ended = await studio.succeed(tasks(container)[0], {"main": source}, damagePolicy=FAIL)
+    assert () == ended.warnings
+    if name == "two ogg":
+        assert abs(ended.artifacts[0].media.duration.total_seconds() - 4) < 0.1
+
+
+@pytest.mark.parametrize(("policy", "kind"), [("DAMAGE_POLICY_UNSPECIFIED", "Succeeded"), (FAIL, "Failed")])
+async def test_a_recording_that_stops_within_a_packet_is_used(studio, clips, tmp_path: Path, policy, kind) -> None:
+    """It says nothing of its length: that it is damaged is a warning, unless any damage is a failure."""
+    source = tmp_path / "recorded.ts"
+    source.write_bytes(FAULTS["cut"](clips.make("table.ts", *SOURCES["ts"]).read_bytes()))
+    ended = await studio.run(tasks("ts")[0], {"main": source}, damagePolicy=policy)
+    assert (kind, {"INPUT_DAMAGED"}) == (type(ended).__name__, {*heard(ended)})
+    said = [ended.failure.message] if isinstance(ended, Failed) else [each.message for each in ended.warnings]
+    assert any("its last packet is cut off" in each for each in said)
 
 
 @pytest.mark.parametrize(("container", "fault"), cells("whole"))

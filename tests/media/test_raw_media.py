@@ -107,6 +107,17 @@ async def test_a_size_bomb_is_refused_before_a_picture_is_made(studio, clips, gr
     assert time.monotonic() - begun < 5
 
 
+async def test_what_is_copied_from_between_key_frames_is_as_it_should_be(studio, clips):
+    """Its first pictures look at others before it, which a decoder complains about; its source has no fault."""
+    source = clips.make(
+        "open.ts",
+        *("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=2", "-c:v", "libx264", "-preset", "veryfast"),
+        *("-x264-params", "open-gop=1:keyint=12:bframes=3", "-pix_fmt", "yuv420p"),
+    )
+    task = raw("-ss", "1", "-i", "main", "-c", "copy", "o.mp4", outputs=["o.mp4"])
+    assert () == (await studio.succeed(task, {"main": source}, damagePolicy="DAMAGE_POLICY_FAIL")).warnings
+
+
 async def test_a_leap_of_times_is_filled_to_an_end(studio, clips, tmp_path):
     """Two pictures 20,000 s apart in a film that says it lasts a second: the gap is filled for 80 s, then it is a failure."""
     leap = clips.make(

@@ -190,8 +190,10 @@ async def test_a_long_gap_takes_no_memory(studio, clips):
 
 
 async def test_an_interval_needs_a_length(studio, clips, steps):
-    """What never says how long it is would have one picture: refused. Offsets may lie anywhere before its end."""
-    film = clips.make("endless.mkv", "-i", str(steps), "-c", "copy", "-f", "matroska", "-live", "1")
+    """Of a live recording that of its packets; raw pictures have no times, and would have one picture: refused."""
+    live = clips.make("endless.mkv", "-i", str(steps), "-c", "copy", "-f", "matroska", "-live", "1")
+    assert 5 == len((await studio.succeed(task("%d.png", interval="1s"), {"main": live})).artifacts)
+    film = clips.make("endless.h264", "-f", "lavfi", "-i", "testsrc2=s=160x96:r=10:d=3", "-pix_fmt", "yuv420p")
     ended = await studio.run(task(interval="1s"), {"main": film})
     assert isinstance(ended, Failed), ended
     assert (FailureKind.PERMANENT, "OPTION_INVALID") == (ended.failure.kind, ended.failure.reason)

@@ -15,6 +15,7 @@ AUDIO = {"codec": "aac"}
 RARE = ("-vf", "select='lt(n,50)+not(mod(n,5))'", "-fps_mode", "vfr")
 GAP = ("-vf", "setpts='PTS+if(gt(N,70),2,0)/TB'", "-fps_mode", "vfr")
 # Soft, then loud: the first frames say little of how long it is.
+NOISE = ("-f", "lavfi", "-i", "anoisesrc=r=48000:a=0.3:d=2")
 UNEVEN = "aevalsrc='if(lt(t,6),0.0001*sin(440*t),0.5*random(0))':s=44100:d=12"
 
 
@@ -36,6 +37,15 @@ FILMS = {
     "rare.mkv": (*pictures(6), *RARE, *X264),
     "rare.mp4": (*pictures(6), *RARE, *X264),
     "gap.mp4": (*pictures(4), *sound(6), *GAP, *X264),
+    # What is told of these says less than what is there, or something else.
+    "packed.ts": (*pictures(2), *NOISE, *X264, "-c:a", "aac", "-b:a", "64k"),
+    "late-sound.ts": (*pictures(2), "-itsoffset", "0.9", *sound(2), *X264),
+    "late-sound.wmv": (*pictures(2), "-itsoffset", "0.9", *sound(1), "-c:v", "wmv2", "-c:a", "wmav2"),
+    "late-sound.avi": (*pictures(2), "-itsoffset", "0.9", *sound(1), "-c:v", "mpeg4", "-c:a", "ac3"),
+    "held.mp4": (*pictures(2), *sound(2.5), "-vf", "select='lt(t,0.8)+eq(n,45)'", "-fps_mode", "vfr", *X264),
+    "rare-silent.mp4": (*pictures(4), "-vf", "select='lt(n,10)+not(mod(n,30))'", "-fps_mode", "vfr", *X264),
+    "long-packets.mkv": (*pictures(2), *sound(2.7), *X264, "-af", "asetnsamples=48000:p=0", "-c:a", "pcm_s16le"),
+    "fragments.mp4": (*pictures(2), *sound(2), *X264, "-g", "25", "-movflags", "empty_moov+frag_keyframe+dash"),
     "uneven.aac": ("-f", "lavfi", "-i", UNEVEN, "-c:a", "aac", "-b:a", "128k"),
     "uneven.mp3": ("-f", "lavfi", "-i", UNEVEN, "-c:a", "libmp3lame", "-q:a", "2", "-write_xing", "0"),
 }
@@ -60,6 +70,8 @@ class Case:
 
 RATE = (("video", {**VIDEO, "frameRate": {"numerator": 10, "denominator": 1}}),)
 SOUND = (("video", None),)
+RENDITION = {"name": "s", "video": {**VIDEO, "frameRate": {"numerator": 25, "denominator": 1}, "heightPx": 90}}
+PACKAGE = {"packaging": {"input": "main", "directory": "p", "renditions": [RENDITION], "gopDuration": "1s"}}
 COPY = (("video", {"codec": "copy"}), ("audio", None))
 CASES = (
     Case(film="late-sound.mp4", seconds=2.9),
@@ -74,6 +86,14 @@ CASES = (
     Case(film="rare.mp4", seconds=5.84),
     Case(film="rare.mkv", seconds=5.84, fields=COPY),
     Case(film="gap.mp4", seconds=1.3, start=2.2, end=3.5),
+    Case(film="packed.ts", seconds=2),
+    Case(film="late-sound.ts", seconds=2.9, fields=SOUND),
+    Case(film="late-sound.wmv", seconds=2),
+    Case(film="late-sound.avi", seconds=2),
+    Case(film="held.mp4", seconds=2.5, fields=RATE),
+    Case(film="rare-silent.mp4", seconds=3.64, fields=RATE),
+    Case(film="long-packets.mkv", seconds=2.7),
+    Case(film="fragments.mp4", seconds=2.08),
     Case(film="uneven.aac", seconds=12, fields=SOUND),
     Case(film="uneven.mp3", seconds=0.5, start=11.5, fields=SOUND),
 )
@@ -130,18 +150,44 @@ async def test_pictures_hidden_by_an_edit_list_are_not_expected(studio, clips, t
     await studio.succeed(task("copy.mp4", fields=COPY), {"main": film})
 
 
-async def test_sound_that_ends_before_its_own_length_is_noticed(studio, clips, tmp_path):
-    """No decoder complains about it, and the pictures go on."""
-    honest = clips.make("short-sound.mkv", *FILMS["short-sound.mkv"]).read_bytes()
-    assert 1 == honest.count(b"00:00:02.00")
+@pytest.mark.parametrize(("kind", "other"), [("sound", "video"), ("video", "audio")])
+async def test_a_stream_that_ends_before_its_own_length_is_noticed(studio, clips, tmp_path, kind, other):
+    """No decoder complains about it, and the other one goes on, which may be copied; in a package as well."""
+    lengths = (2, 1) if kind == "sound" else (1, 2)
+    honest = clips.make(f"short-{kind}.mkv", *pictures(lengths[0]), *sound(lengths[1]), *X264).read_bytes()
+    assert 1 == honest.count(b"00:00:01.0")
     film = tmp_path / "stops.mkv"
-    film.write_bytes(honest.replace(b"00:00:02.00", b"00:00:04.00"))
-    ended = await studio.run(task(), {"main": film})
-    assert isinstance(ended, Failed), ended
-    assert "INPUT_TRUNCATED" == ended.failure.reason
-    assert "the sound of input main does not last for 4.0" in ended.failure.message
-    ended = await studio.succeed(task(), {"main": film}, damagePolicy="DAMAGE_POLICY_WARN")
+    film.write_bytes(honest.replace(b"00:00:01.0", b"00:00:02.0"))
+    for asked in (task("o.mkv", fields=((other, {"codec": "copy"}),)), PACKAGE):
+        ended = await studio.run(asked, {"main": film})
+        assert isinstance(ended, Failed), ended
+        assert "INPUT_TRUNCATED" == ended.failure.reason
+        assert f"the {kind} of input main does not last for 2.0" in ended.failure.message
+    asked = PACKAGE if kind == "sound" else task()
+    ended = await studio.succeed(asked, {"main": film}, damagePolicy="DAMAGE_POLICY_WARN")
     assert ["INPUT_TRUNCATED"] == [warning.reason for warning in ended.warnings]
+
+
+async def test_what_is_told_of_a_transport_stream_that_was_made_is_about_its_packets(studio, clips):
+    """Of sound they hold a third of a second."""
+    film = clips.make("noise.mp4", *pictures(2), *NOISE, *X264)
+    await studio.succeed(
+        task("o.ts", fields=(("audio", {**AUDIO, "channelCount": 1, "bitrateBps": 64_000}),)), {"main": film}
+    )
+
+
+async def test_a_recording_may_begin_between_key_frames(studio, clips, tmp_path):
+    """Its pictures begin late, at a rate of its own as well; their end is what is asked for."""
+    whole = clips.make("broadcast.ts", *pictures(3), *sound(3), *X264, "-g", "25").read_bytes()
+    film = tmp_path / "between.ts"
+    film.write_bytes(whole[188 * (len(whole) // 188 // 5) :])
+    await studio.succeed(task(fields=RATE), {"main": film})
+
+
+async def test_pictures_at_any_distance_are_packaged(studio, clips):
+    """They go on after what MP4 says; and one that is held at an even rate is shown for as long."""
+    for name in ("held.mp4", "rare-silent.mp4"):
+        await studio.succeed(PACKAGE, {"main": clips.make(name, *FILMS[name])})
 
 
 async def test_a_gap_that_is_filled_takes_no_memory(studio, clips):

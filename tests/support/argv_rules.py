@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from telecine_worker.ffmpeg import whitelists
 from telecine_worker.tasks.plan import Argument, InputPlace, MeasuredPlace, OutputPlace, Plan, Step
 
-_GRAPHS = ("-vf", "-af", "-filter", "-filter_complex", "-lavfi")
+_GRAPHS = ("-vf", "-af", "-bsf", "-filter", "-filter_complex", "-lavfi")
 _RATIO = re.compile(r"-?[0-9]+/[0-9]+")
 # Values that stand in a graph as they would in a path: numbers with a slash are ratios, names with one are parts of formulas.
 _FILE_LIKE = re.compile(r"(?:^|[=:'\[\];,])(?:\.{0,2}/|[a-z][a-z0-9+.-]*:/)")

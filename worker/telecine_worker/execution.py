@@ -48,9 +48,9 @@ class Execution:
         # By the last step that made some.
         self.encoded_frames: int | None = None
 
-    async def run(self, step: Step) -> None:
-        """Raises AttemptFailed, Stopped."""
-        damage = _damage_of(step)
+    async def run(self, step: Step, examination: Sequence[Step] = ()) -> None:
+        """Where damage ends it, *examination* tells of which input. Raises AttemptFailed, Stopped."""
+        damage = self._source_damage.heard(step)
         try:
             ran = await self._run_ffmpeg(step, damage)
             if (ran.last.frame_count or 0) < step.least_frames:
@@ -61,6 +61,8 @@ class Execution:
             if nothing:
                 raise permanent("OUTPUT_EMPTY", f"{nothing} has no picture up to the end of its part")
         except AttemptFailed as error:
+            if step.intact and error.failure.reason in failure_kinds.DAMAGE:
+                await self.examine(examination)
             await self._recover(step, error, damage)
         else:
             await self._judge(step, ran, damage)
@@ -69,7 +71,7 @@ class Execution:
         """Whether what *steps* decode is damaged, and may be. Raises AttemptFailed where it may not; Stopped."""
         found = False
         for step in steps:
-            damage = _damage_of(step)
+            damage = self._source_damage.heard(step)
             ran = await self._run_ffmpeg(step, damage)
             if damage.count:
                 await self._inputs.raise_if_unreadable()
@@ -142,15 +144,12 @@ class Execution:
         self.findings.ended(ran.last.frame_count)
         if damage.count or failure_kinds.sounds_damaged(ran.log_lines):
             await self._inputs.raise_if_unreadable()
-        if not step.measures_damage:
-            self._source_damage.judge(step, ran.last, damage)
+        # What is complained about is counted there.
+        judge = self._source_damage.note_cut if step.measures_damage else self._source_damage.judge
+        judge(step, ran.last, damage)
 
 
 def _wrote_nothing(step: Step, error: AttemptFailed) -> bool:
     """Also where FFmpeg says that this is because of a damaged source: what comes before the damage may be shown on."""
     reasons = {failure_kinds.OUTPUT_EMPTY.reason, *(failure_kinds.DAMAGE if step.arrivals or step.partial else ())}
     return error.failure.reason in reasons
-
-
-def _damage_of(step: Step) -> Damage:
-    return Damage(seeks="-ss" in step.argv, inputs=step.inputs)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 
 from telecine.v1 import media_pb2
-from telecine_worker.failure import permanent
+from telecine_worker.failure import AttemptFailed, permanent
 from telecine_worker.ffmpeg.damage import Complaints, Damage
 from telecine_worker.ffmpeg.expected import Expected
 from telecine_worker.ffmpeg.progress import Block
 from telecine_worker.ffmpeg.warning import MediaWarning, WarningReason
 from telecine_worker.tasks.arrivals import missing
+from telecine_worker.tasks.concat_copy import ENCODE_INSTEAD
 from telecine_worker.tasks.plan import Plan, Step
 
 # How far the end of a result may lie from the last time FFmpeg told, beyond what was planned: that may be the time of decoding,
@@ -26,7 +27,9 @@ _WHOLE = "an input that is whole would be right"
 
 
 class SourceDamage:
-    """Of all steps of one attempt with *inputs*. *cut_files* has what is missing of those that are smaller than they say."""
+    """Of all steps of one attempt with *inputs*. *cut_files* has what is missing of those that are smaller than they say,
+    *torn_files* what is wrong with the ends of those that say nothing; those in *begin_between* begin between key frames.
+    """
 
     def __init__(
         self,
@@ -34,11 +37,16 @@ class SourceDamage:
         *,
         inputs: Sequence[str],
         cut_files: Mapping[str, str] = MappingProxyType({}),
+        torn_files: Mapping[str, str] = MappingProxyType({}),
+        begin_between: Collection[str] = (),
     ) -> None:
         self._policy = policy
         self._inputs = tuple(inputs)
         self._complaints: dict[str, Complaints] = {}
         self._cut_files = cut_files
+        self._torn_files = torn_files
+        self._begin_between = begin_between
+        self._torn: dict[str, str] = {}
         self._cut_short: dict[str, str] = {}
         self._cut_off = ""
         self._reached: dict[str, timedelta | None] = {}
@@ -49,22 +57,32 @@ class SourceDamage:
         """Of every run: by itself FFmpeg gives up when two of three packets cannot be decoded."""
         return ("-max_error_rate", "1") if self._policy == media_pb2.DAMAGE_POLICY_WARN else ()
 
+    def heard(self, step: Step) -> Damage:
+        """What hears the log of *step*."""
+        named = [name for name in step.inputs if name]
+        begins_between = bool(named) and all(name in self._begin_between for name in named)
+        return Damage(seeks="-ss" in step.argv, inputs=step.inputs, begins_between=begins_between)
+
     def judge_files(self, steps: Sequence[Step]) -> None:
-        """Before *steps* are run: what is known to be cut short needs no decoding. Raises AttemptFailed INPUT_TRUNCATED."""
-        if any(step.measures_damage for step in steps):
-            return
+        """Before *steps* are run: what is known to be cut short needs no decoding. Raises AttemptFailed INPUT_TRUNCATED,
+        INPUT_DAMAGED.
+        """
+        tells = all(step.tells_damage for step in steps)
         intact = any(step.intact for step in steps)
-        for name, missing_part in self._cut_files.items() if steps else ():
-            self._cut(name, missing_part, intact=intact)
+        for name, missing_part in self._cut_files.items():
+            self._cut(name, missing_part, intact=intact, tells=tells)
+        for name, said in self._torn_files.items():
+            if self._policy == media_pb2.DAMAGE_POLICY_FAIL and not tells:
+                raise self._damaged(name, f"is damaged: {said}")
+            self._torn[name] = said
 
     def judge(self, step: Step, last: Block, damage: Damage) -> None:
         """After a run that ended well, with its *last* report. Raises AttemptFailed INPUT_DAMAGED, INPUT_TRUNCATED."""
         self.note_cut(step, last, damage)
         for name, found in self._placed(damage).items():
             if step.intact or self._policy == media_pb2.DAMAGE_POLICY_FAIL:
-                raise permanent(
-                    "INPUT_DAMAGED", f"{self._named(name)} {_said(found)}; {_WHOLE}, or another damage_policy"
-                )
+                instead = f"; {ENCODE_INSTEAD}" if step.intact else ", or another damage_policy"
+                raise permanent("INPUT_DAMAGED", f"{self._named(name)} {_said(found)}; {_WHOLE}{instead}")
             # Every pass reads the same source: the worst one counts.
             if found.count > self._complaints.get(name, Complaints()).count:
                 self._complaints[name] = found
@@ -80,15 +98,19 @@ class SourceDamage:
         missed = missing(step.arrivals, damage.marks)
         for name, ends in missed.items():
             words = damage.cut_short if damage.cut_input == name else ""
-            self._cut(name, "; ".join(filter(None, (ends, words))), intact=step.intact)
+            self._cut(name, "; ".join(filter(None, (ends, words))), intact=step.intact, tells=step.tells_damage)
         said = damage.cut_short or ("" if missed else _ends_early(step, last))
         # That something ends early follows from what is known of one of them.
         if said and not (self._cut_short and not damage.cut_input):
-            self._cut(damage.cut_input or self._only, said, intact=step.intact)
+            self._cut(damage.cut_input or self._only, said, intact=step.intact, tells=step.tells_damage)
 
-    def _cut(self, name: str, said: str, *, intact: bool) -> None:
-        if intact or self._policy != media_pb2.DAMAGE_POLICY_WARN:
-            instead = "" if intact else ", or damage_policy WARN, which uses what is there"
+    def _damaged(self, name: str, said: str, *, intact: bool = False) -> AttemptFailed:
+        instead = "" if intact else ", or another damage_policy"
+        return permanent("INPUT_DAMAGED", f"{self._named(name)} {said}; {_WHOLE}{instead}")
+
+    def _cut(self, name: str, said: str, *, intact: bool, tells: bool) -> None:
+        if intact or not (tells or self._policy == media_pb2.DAMAGE_POLICY_WARN):
+            instead = f"; {ENCODE_INSTEAD}" if intact else ", or damage_policy WARN, which uses what is there"
             raise permanent("INPUT_TRUNCATED", f"{self._named(name)} {_EARLY}: {said}; {_WHOLE}{instead}")
         self._cut_short.setdefault(name, said)
 
@@ -106,6 +128,8 @@ class SourceDamage:
         ]
         for name, said in self._cut_short.items():
             found.append(self._warning(WarningReason.INPUT_TRUNCATED, name, f"{_EARLY}: {said}", 1))
+        for name, said in self._torn.items():
+            found.append(self._warning(WarningReason.INPUT_DAMAGED, name, f"is damaged: {said}", 1))
         if self._cut_off:
             message = f"is longer than was planned, and was cut: {self._cut_off}"
             found.append(self._warning(WarningReason.INPUT_DAMAGED, self._only, message, 1))
@@ -128,8 +152,8 @@ class SourceDamage:
     def _adjusted(self, expected: Expected) -> Expected:
         video = None if expected.video is None else replace(expected.video, frame_count=None, end=None)
         audio = None if expected.audio is None else replace(expected.audio, end=None)
-        # The files of a package are named by its muxer.
-        reached = self._reached.get(expected.file_name, self._last_reached)
+        # The files of a package are named by its muxer; which of them is short, where one is, nobody says.
+        reached = self._reached.get(expected.file_name, None if self._cut_short else self._last_reached)
         duration = None if expected.duration is None else reached
         return replace(
             expected, video=video, audio=audio, duration=duration, tolerance=4 * expected.tolerance + TOLERANCE

@@ -62,17 +62,22 @@ class Verification:
             return await self._check_files(adjusted)
         except AttemptFailed as error:
             # What was copied has the faults of its source, which nobody decoded so far.
-            if error.failure.reason != FAILED or not await self._execution.examine(plan.examination):
+            if error.failure.reason != FAILED or not plan.examination:
                 raise
-        return await self._check_files(self._execution.adjusted(plan), decodes=False)
+            is_damaged = await self._execution.examine(plan.examination)
+        return await self._check_files(self._execution.adjusted(plan), decodes=not is_damaged, begins_between=True)
 
-    async def _check_files(self, plan: Plan, *, decodes: bool = True) -> list[Checked]:
+    async def _check_files(self, plan: Plan, *, decodes: bool = True, begins_between: bool = False) -> list[Checked]:
+        """What was copied of a sound source may begin between its key frames."""
         checked = await self._check_pictures(plan) if plan.sequence else []
         for each in plan.artifacts[len(checked) :]:
-            checked.append(await self._check_file(each, decodes=decodes or each.encoded))
+            copied = not each.encoded
+            checked.append(
+                await self._check_file(each, decodes=decodes or not copied, begins_between=begins_between and copied)
+            )
         return checked
 
-    async def _check_file(self, expected: Expected, *, decodes: bool) -> Checked:
+    async def _check_file(self, expected: Expected, *, decodes: bool, begins_between: bool) -> Checked:
         encoded_frames = self._execution.encoded_frames
         fd = await self._threads.run(self._staging.open_file, expected.file_name, expected.path)
         with os.fdopen(fd):
@@ -85,6 +90,7 @@ class Verification:
                 on_usage=self._on_usage,
                 whole=self._whole,
                 decodes=decodes,
+                begins_between=begins_between,
             )
         return Checked(expected=expected, info=verified.info)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
@@ -17,14 +17,13 @@ from telecine_worker.ffmpeg.probe import probe
 from telecine_worker.ffmpeg.process import Usage
 from telecine_worker.ffmpeg.progress import Block, Meter, Phase, Snapshot, Stage
 from telecine_worker.ffmpeg.run import Surroundings
-from telecine_worker.ffmpeg.stated_size import shortfall
 from telecine_worker.ffmpeg.stop_order import Stopped
 from telecine_worker.ffmpeg.warning import MediaWarning
+from telecine_worker.input_files import InputFiles
 from telecine_worker.inputs import Inputs
 from telecine_worker.outcome import Ended, Succeeded
 from telecine_worker.preparation import Prepared, prepare_all
 from telecine_worker.scripts import shortened, write_scripts
-from telecine_worker.source_damage import SourceDamage
 from telecine_worker.storage.destination import Destination
 from telecine_worker.storage.destinations import Destinations, InputPlaces
 from telecine_worker.storage.fetch_errors import FetchStopped
@@ -75,15 +74,13 @@ class Work:
         self._around = around
         self._meter = meter
         self._on_progress = on_progress
-        # What is missing of inputs that were cut off.
-        self._cut_files: dict[str, str] = {}
+        self._files = InputFiles()
         self._opened = Inputs(intake, threads, tenant=tenant, stopped=lambda: around.stop.given, on_input=on_input)
         self._execution = Execution(
-            around, self._opened, Wanted(), cwd="/", source_damage=self._source_damage(),
+            around, self._opened, Wanted(), cwd="/", source_damage=self._files.source_damage(spec),
             on_block=self._on_block, on_usage=self._add_usage,
         )  # fmt: skip
         self._destination: Destination | None = None
-        self.inputs: dict[str, MediaInfo] = {}
         self.usage = Usage()
 
     async def fetch(self) -> None:
@@ -102,10 +99,7 @@ class Work:
             async with self._disk_suspected():
                 probed = await probe(self._around, fd, name=f"input {name}")
             self._add_usage(probed.usage)
-            self.inputs[name] = probed.info
-            missing = await self._threads.run(shortfall, fd)
-            if missing:
-                self._cut_files[name] = missing
+            await self._threads.run(self._files.look, name, fd, probed.info)
 
     async def plan(self) -> Plan:
         """What to do; the staging folder is there, where something will be written."""
@@ -116,6 +110,11 @@ class Work:
         if plan.artifacts:
             self._destination = await self._threads.run(self._open_destination)
         return plan
+
+    @property
+    def inputs(self) -> Mapping[str, MediaInfo]:
+        """What they are, as far as they were looked at."""
+        return self._files.infos
 
     @property
     def findings(self) -> Findings:
@@ -154,7 +153,7 @@ class Work:
 
     async def run(self, plan: Plan) -> None:
         """Run every step."""
-        source_damage = self._source_damage()
+        source_damage = self._files.source_damage(self._spec)
         async with self._disk_suspected():
             source_damage.judge_files(plan.steps)
         self._execution = Execution(
@@ -169,7 +168,11 @@ class Work:
         for step, stage in zip(steps, stages, strict=True):
             self._begin(stage)
             async with self._disk_suspected():
-                await (self._execution.examine((step,)) if step in examined else self._execution.run(step))
+                await (
+                    self._execution.examine((step,))
+                    if step in examined
+                    else self._execution.run(step, plan.examination)
+                )
 
     async def verify(self, plan: Plan) -> list[Checked]:
         """Check every file that is to be published, in that order."""
@@ -231,9 +234,6 @@ class Work:
     @property
     def _staging(self) -> Staging:
         return self.destination.staging
-
-    def _source_damage(self) -> SourceDamage:
-        return SourceDamage(self._spec.damage_policy, inputs=sorted(self._spec.inputs), cut_files=self._cut_files)
 
     def _begin(self, stage: Stage) -> None:
         self.raise_if_stopped()

@@ -16,6 +16,7 @@ from telecine_worker.tasks.arrivals import (
     Arrival,
     End,
     first_picture_mark,
+    last_picture_mark,
     missing,
     nothing_of,
     picture_mark,
@@ -42,8 +43,11 @@ def test_what_filters_say():
     assert "select='1+0*if(not(ld(0)),st(0,1)+print(6,24))'" == first_picture_mark(6, None)
     assert "select='1+0*if(lte(t,0.020000)*not(ld(0)),st(0,1)+print(6,24))'" == first_picture_mark(6, Fraction(1, 50))
     assert "select='1+0*if(eq(n,88),print(7,24))'" == picture_mark(7, 88)
-    assert "aselect='1+0*if(gte(t,1.500000)*not(ld(0)),st(0,1)+print(8,24))'" == sound_mark(8, Fraction(2))
-    assert "gte(t,0.000000)" in sound_mark(8, Fraction(1, 4))
+    assert "aselect='1+0*if(gte(t+samples_n/sample_rate,1.500000)*not(ld(0)),st(0,1)+print(8,24))'" == sound_mark(
+        8, Fraction(2)
+    )
+    assert "gte(t+samples_n/sample_rate,0.000000)" in sound_mark(8, Fraction(1, 4))
+    assert "select='1+0*if(gte(t,1.500000)*not(ld(0)),st(0,1)+print(9,24))'" == last_picture_mark(9, Fraction(2))
 
 
 @pytest.mark.parametrize("line", ["[Eval @ 0x7f22] [warning] 7.000000", "[warning] 7.000000"])

@@ -86,6 +86,12 @@ def test_durations(container, stream, duration):
     assert duration == info(video(**stream), **container).duration
 
 
+def test_dv_is_interlaced_where_its_container_has_no_word_for_it():
+    """AVI has none; MOV has, and other codecs are not."""
+    kinds = ({"codec_name": "dvvideo"}, {"codec_name": "dvvideo", "field_order": "progressive"}, {})
+    assert [True, False, False] == [info(video(**each)).video[0].is_interlaced for each in kinds]
+
+
 def test_what_is_unknown_stays_unknown():
     """N/A, und and unspecified are no values."""
     found = info(

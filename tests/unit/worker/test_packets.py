@@ -64,6 +64,15 @@ def test_times_that_no_encoder_gives_are_found():
     ]
 
 
+def test_the_end_is_that_of_the_packet_that_is_shown_last():
+    """Not of the one that is decoded last; nothing is known of packets without times."""
+    lasting = ', "duration": 2'
+    streams, _ = read(answer([packet(0, 0, 0, lasting), packet(0, 4, 1, lasting), packet(0, 2, 2, lasting)]))
+    assert 6 == streams[0].end
+    streams, _ = read(answer([packet(0, -3, None), packet(1, None, None, lasting)]))
+    assert [-3, None] == [streams[0].end, streams[1].end]
+
+
 def test_an_answer_without_packets_stays_whole():
     """As of a probe that did not ask for them."""
     assert ({}, {"format": {}}) == read('{\n    "format": { }\n}\n')

@@ -20,6 +20,7 @@ UNSPECIFIED, FAIL, WARN = (
 )  # fmt: skip
 ERROR = "[h264 @] [error] error while decoding MB 13 8"
 CUT = "[in#0/matroska,webm @] [error] File ended prematurely"
+SEEKING = "[h264 @] [error] mmco: unref short failure"
 STEP = Step(argv=(OutputPlace("o.mp4"),), least_duration=timedelta(seconds=9), least_pictures=90)
 END = Block(position=timedelta(seconds=10), frame_count=100, last=True)
 
@@ -199,7 +200,7 @@ def test_the_input_is_named_where_it_can_be_told(lines, named):
 
 
 def test_a_file_that_was_cut_off_is_judged_before_anything_runs():
-    """For good, or a warning about just that input; where damage is measured, and where nothing runs, neither."""
+    """For good, or a warning about just that input; a warning always where damage is told, and where nothing runs."""
     cut = {"b": "it says that it has 9 bytes, 5 are there"}
     for policy, step in ((UNSPECIFIED, STEP), (FAIL, STEP), (WARN, Step(argv=(), intact=True))):
         with pytest.raises(
@@ -211,8 +212,52 @@ def test_a_file_that_was_cut_off_is_judged_before_anything_runs():
     # What nobody names follows from it.
     found.judge(STEP, Block(position=timedelta(seconds=3)), read())
     assert [(WarningReason.INPUT_TRUNCATED, "b")] == [(each.reason, each.input_name) for each in found.warnings]
-    for steps in ([], [Step(argv=(), measures_damage=True)]):
-        SourceDamage(FAIL, inputs=("b",), cut_files=cut).judge_files(steps)
+    for steps in ([], [Step(argv=(), tells_damage=True)]):
+        told = SourceDamage(FAIL, inputs=("b",), cut_files=cut)
+        told.judge_files(steps)
+        assert [(WarningReason.INPUT_TRUNCATED, "b")] == [(each.reason, each.input_name) for each in told.warnings]
+
+
+def test_a_recording_that_stops_within_a_packet_is_damaged():
+    """It says nothing of its length, so that nothing is missing of it: a warning, unless any damage is a failure."""
+    torn = {"b": "its last packet is cut off"}
+    with pytest.raises(AttemptFailed, match=r"INPUT_DAMAGED.*input b is damaged: its last packet is cut off"):
+        SourceDamage(FAIL, inputs=("a", "b"), torn_files=torn).judge_files([STEP])
+    for policy, step in ((UNSPECIFIED, STEP), (WARN, STEP), (FAIL, Step(argv=(), tells_damage=True))):
+        found = SourceDamage(policy, inputs=("a", "b"), torn_files=torn)
+        found.judge_files([step])
+        assert [(WarningReason.INPUT_DAMAGED, "b")] == [(each.reason, each.input_name) for each in found.warnings]
+
+
+BEGINNING = ("[h264 @] [error] non-existing PPS 0 referenced", "[h264 @] [error] no frame!", SEEKING)
+
+
+@pytest.mark.parametrize(("lines", "count"), [
+    (BEGINNING, 0),
+    (("[mpeg2video @] [error] Invalid frame dimensions 0x0.",), 0),
+    ((*BEGINNING, ERROR, *BEGINNING), 4),
+    (("[h264 @] [error] decode_slice_header error", "[h264 @] [error] no frame!"), 2),
+    ((SEEKING,), 1),
+])  # fmt: skip
+def test_a_recording_may_begin_between(lines, count):
+    """What only what comes before it would explain is no damage, until anything else is; nor in a file that begins well."""
+    step = Step(argv=("-i", InputPlace("a"), OutputPlace("o.mp4")))
+    for begin_between, expected in ((["a"], count), ([], len(lines))):
+        damage = SourceDamage(UNSPECIFIED, inputs=("a",), begin_between=begin_between).heard(step)
+        for line in lines:
+            damage.line(line)
+        assert expected == damage.count
+
+
+@pytest.mark.parametrize(("lines", "count"), [
+    (("[wav @] [warning] Packet corrupt (stream = 0, dts = NOPTS).", "[warning] a: corrupt input packet in stream 0"), 0),
+    (("[in#0/caf @] [warning] Packet corrupt (stream = 0)", "[in#0/caf @] [warning] corrupt input packet in stream 0"), 0),
+    (("[avi @] [warning] Packet corrupt (stream = 0, dts = 1).", "[warning] a: corrupt input packet in stream 0"), 2),
+    (("[wav @] [error] invalid block align",), 1),
+])  # fmt: skip
+def test_the_last_packet_of_a_stream_without_a_size_is_short(lines, count):
+    """Of containers whose size is compared with the one they state, which FFmpeg takes for true."""
+    assert count == read(*lines).count
 
 
 def test_pictures_that_fill_no_gap_any_more_are_lost():

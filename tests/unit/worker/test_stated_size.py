@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from telecine_worker.ffmpeg.stated_size import shortfall
+from telecine_worker.ffmpeg.stated_size import shortfall, torn_packet
 
 DATA = bytes(1000)
+W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 
 
 def riff(kind: bytes, content: bytes, *, size: int | None = None, name: bytes = b"RIFF") -> bytes:
@@ -61,6 +62,10 @@ WHOLE = {
     "asf": asf(flags=2),
     "mxf": mxf(footer=900),
     "ogg": page(DATA) + page(DATA),
+    "w64": W64 + struct.pack("<Q", 1024) + DATA,
+    "au": b".snd" + struct.pack(">II", 24, 1000) + bytes(12) + DATA,
+}
+PACKETS = {
     "ts": (b"\x47" + bytes(187)) * 20,
     "m2ts": (bytes(4) + b"\x47" + bytes(187)) * 20,
 }
@@ -69,6 +74,8 @@ UNKNOWN = {
     "wav of another": wave(0x7FFFF000),
     "wav without": wave(0),
     "avi of a stream": riff(b"AVI ", DATA, size=0),
+    "au of a stream": b".snd" + struct.pack(">II", 24, 0xFFFFFFFF) + bytes(12) + DATA,
+    "mp4 with room behind it": box(b"ftyp", b"isom") + box(b"mdat", DATA) + box(b"free", bytes(200)),
     "caf of a stream": b"caff\x00\x01\x00\x00" + struct.pack(">4sq", b"data", -1) + DATA,
     "mp4 to the end": box(b"ftyp", b"isom") + struct.pack(">I4s", 0, b"mdat") + DATA,
     "mkv of a stream": matroska(b"\x01\xff\xff\xff\xff\xff\xff\xff"),
@@ -86,7 +93,7 @@ def test_a_file_that_was_cut_off_is_told(tmp_path: Path, name: str) -> None:
     content = WHOLE[name]
     for data, cut in (
         (content, False),
-        (content + b"TAG of another" * (name not in {"ts", "m2ts"}), False),
+        (content + b"TAG of another", False),
         (content[: len(content) * 6 // 10 + 1], True),
         (content[:-101] if name != "mxf" else content[:-150], True),
     ):
@@ -109,20 +116,38 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     for name, said in (
         ("mkv", "it says that it has 1015 bytes, 815 are there"),
         ("ogg", "its last page is cut off"),
-        ("ts", "its last packet is cut off"),
     ):
         (tmp_path / "file").write_bytes(WHOLE[name][:-200])
         with (tmp_path / "file").open("rb") as file:
             assert said == shortfall(file.fileno())
 
 
-@pytest.mark.parametrize("name", [*WHOLE, *UNKNOWN])
+@pytest.mark.parametrize("name", PACKETS)
+def test_a_recording_ends_with_a_whole_packet(tmp_path: Path, name: str) -> None:
+    """Told is that it does not; what is no packet does not belong to it, and what is no recording has none."""
+    content = PACKETS[name]
+    for data, torn in (
+        (content, False),
+        (content + b"\n", False),
+        (content + bytes(100), False),
+        (content[:-100], True),
+        (content[:-180], True),
+        (b"x" + content[:-100], False),
+    ):
+        (tmp_path / "file").write_bytes(data)
+        with (tmp_path / "file").open("rb") as file:
+            assert "its last packet is cut off" * torn == torn_packet(file.fileno())
+            assert "" == shortfall(file.fileno())
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *UNKNOWN, *PACKETS])
 def test_any_beginning_of_a_file_is_read(tmp_path: Path, name: str) -> None:
     """However early it ends: what is no container is no reason to fail here."""
-    content = {**WHOLE, **UNKNOWN}[name]
+    content = {**WHOLE, **UNKNOWN, **PACKETS}[name]
     path = tmp_path / "file"
     path.write_bytes(content)
     with path.open("r+b") as file:
         for size in range(min(160, len(content)), -1, -1):
             file.truncate(size)
             shortfall(file.fileno())
+            torn_packet(file.fileno())

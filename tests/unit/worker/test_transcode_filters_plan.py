@@ -162,9 +162,10 @@ def test_a_loudness_that_was_measured_is_applied(film):
         "loudness.threshold_lufs": -40.5, "loudness.offset_lu": 0.1,
     }  # fmt: skip
     mixing = "aformat=channel_layouts=stereo"
+    gaps = ",aresample=async=1:first_pts=0:min_hard_comp=0.040000,"
     filled = {
         # After gaps were filled.
-        name: made.steps[1].filled({"main": "u"}, values)[at].partition(",aresample=async=1:first_pts=0,")[2]
+        name: made.steps[1].filled({"main": "u"}, values)[at].partition(gaps)[2]
         for name, values in {
             "measured": found, "even": {**found, "loudness.range_lu": 0.0}, "silent": {},
             "loud": {**found, "loudness.integrated_lufs": 1.5},

@@ -20,17 +20,27 @@ _OF_OUTPUT = re.compile(
     r"^\[(?:libx26[45]|libvpx\S*|libsvtav1|libmp3lame|mp4|mov|matroska|webm|ipod|image2|null|Parsed_\S+|auto_\S+"
     r"|(?:out|vost|aost|sost|enc|vf|af|fc)#?\S*)(?: @[^\]]*)?\]"
 )
-# What decoders say where they begin in the middle, of pictures that look at others before it.
-_OF_SEEKING = re.compile(
+OF_SEEKING = re.compile(
     r"mmco: unref short failure|[Mm]issing reference picture|reference picture missing|co located POCs unavailable"
     r"|Could not find ref with POC|Error constructing the frame RPS|reference frames .* exceeds max"
 )
+"""What decoders say where they begin in the middle, of pictures that look at others before it."""
 # What tasks/sound_gaps.py has said of a sound that jumps: the time at which it goes on.
 _JUMP = re.compile(r"^(?:\[Eval @[^\]]*\] )?\[error\] (\d+\.\d+)$")
 # What tasks/arrivals.py has said of a picture or a sound that came.
 _MARK = re.compile(r"^(?:\[Eval @[^\]]*\] )?\[warning\] (\d{1,6})\.0+$")
 # Pictures that are not repeated any more to fill a gap, and lost: said by the side that writes, about what was read.
 _GAP = re.compile(r"frame duplication too large")
+# Of demuxers whose headers state the size, which stated_size.py compares: whoever writes a stream states one that is none, and
+# then the last packet is short. FFmpeg 5 says it a second time, without the demuxer.
+_SIZED = re.compile(r"^\[(?:in#\d+/)?(?:wav|w64|caf|aiff|au) @[^\]]*\] ")
+# What decoders say of what comes before the first picture that can be shown, of a stream that begins between key frames.
+_BEGINNING = re.compile(
+    r"non-existing [SP]PS|[SP]PS id out of range|VPS \d+ does not exist|Invalid frame dimensions 0x0"
+)
+_OF_BEGINNING = re.compile(
+    r"decode_slice_header error|no frame!|Error parsing NAL unit|Skipping invalid undecodable NALU"
+)
 # The number of an input, and of a stream in it. Of a packet the file is named, which is shown as its input.
 _PLACE = re.compile(r"(?:\[(?:in|[vasd]ist)#|[Ss]tream #)(\d+)(?::(\d+))?")
 _NAMED = re.compile(r"^(?:\[[^\]]*\] )*(\S+): corrupt ")
@@ -50,16 +60,20 @@ class Damage:
     """Of one run, which *seeks* or not, and reads *inputs*, in their order; files of our own among them have empty names.
 
     *of_inputs* has what FFmpeg complained about by the input, *cut_short* what it said of one that ends before its own length,
-    which is *cut_input*; a name is empty where it was not told. *marks* are the numbers of what came.
+    which is *cut_input*; a name is empty where it was not told. *marks* are the numbers of what came. With *begins_between*
+    the streams may begin with what only what is missing before it would explain: that is no damage.
     """
 
     seeks: bool = False
+    begins_between: bool = False
     inputs: Sequence[str] = ()
     of_inputs: dict[str, Complaints] = field(default_factory=dict)
     cut_short: str = ""
     cut_input: str = ""
     marks: set[int] = field(default_factory=set)
     _last: Complaints | None = None
+    _short_packets: int = 0
+    _is_beginning: bool = False
 
     def line(self, text: str) -> None:
         """Take the next line of the log."""
@@ -114,4 +128,21 @@ class Damage:
             return True
         if not (ERROR_LINE.search(text) or _CORRUPT.search(text)) or _OF_OUTPUT.search(text):
             return False
-        return not (self.seeks and _OF_SEEKING.search(text))
+        if _CORRUPT.search(text) and self._is_of_stated_size(text):
+            return False
+        return not (self.seeks and OF_SEEKING.search(text)) and not self._is_of_beginning(text)
+
+    def _is_of_stated_size(self, text: str) -> bool:
+        if _SIZED.search(text):
+            self._short_packets += 1
+            return True
+        said_again = bool(self._short_packets and _NAMED.search(text))
+        self._short_packets -= said_again
+        return said_again
+
+    def _is_of_beginning(self, text: str) -> bool:
+        """Whatever else was complained about, it is over."""
+        if not self.begins_between or self.of_inputs:
+            return False
+        self._is_beginning = self._is_beginning or bool(_BEGINNING.search(text))
+        return self._is_beginning and any(each.search(text) for each in (_BEGINNING, _OF_BEGINNING, OF_SEEKING))

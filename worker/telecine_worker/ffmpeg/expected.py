@@ -10,7 +10,7 @@ from fractions import Fraction
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedVideo:
     """None and empty are not checked. *frame_count* has to be met within *frame_tolerance*; *rotation_degrees* is clockwise.
-    *end* is where the last picture ends, from where the file begins, met within *end_tolerance*.
+    *end* is where the last picture ends, from where the file begins, met within *end_tolerance*; *end_late* later is right.
     """
 
     codec: str = ""
@@ -24,6 +24,7 @@ class ExpectedVideo:
     frame_tolerance: int = 0
     end: timedelta | None = None
     end_tolerance: timedelta = timedelta(0)
+    end_late: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class ExpectedAudio:
     channel_count: int | None = None
     end: timedelta | None = None
     end_tolerance: timedelta = timedelta(0)
+    end_late: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,8 @@ class Expected:
     """One artifact. *file_name* is its name in the staging folder, *path* where it will be published.
 
     *exact_streams*: the file has the named video and audio and no other streams; otherwise (raw tasks) any media is
-    right, and *video* and *audio* are None. *duration* is checked when it is known, within *tolerance*. *decodable* is
+    right, and *video* and *audio* are None. *duration* is checked when it is known, within *tolerance*; *late* longer is right,
+    too. *decodable* is
     False for what has neither pictures nor sound. With *encoded* all its streams are encoded by us, and packets have the times
     that encoders give them. *set_path* is the folder of the set that the file is a part of, where it is reported as such and
     not by itself.
@@ -57,6 +60,7 @@ class Expected:
     audio: ExpectedAudio | None = None
     duration: timedelta | None = None
     tolerance: timedelta = timedelta(0)
+    late: timedelta = timedelta(0)
     moov_first: bool = False
     decodable: bool = True
     set_path: str = ""

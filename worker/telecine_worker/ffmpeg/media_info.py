@@ -8,6 +8,8 @@ from fractions import Fraction
 
 # Which field is stored first, and which is shown first: the top one or the bottom one.
 _OF_FIELDS = frozenset({"tt", "bb", "tb", "bt"})
+# Stored as fields, although AVI has no word for it.
+_FIELD_CODECS = frozenset({"dvvideo"})
 # Frames of sound one after the other, without a word of how many; and program streams, whose times are few.
 _WITHOUT_LENGTH = frozenset({"aac", "ac3", "eac3", "amr", "mpeg"})
 
@@ -16,7 +18,8 @@ _WITHOUT_LENGTH = frozenset({"aac", "ac3", "eac3", "amr", "mpeg"})
 class VideoStream:
     """A moving picture. *width_px* and *height_px* are as shown: after rotation and sample aspect ratio.
 
-    *frame_rate* is the average, None while unknown; *frame_count* is 0 while unknown; *rotation_degrees* is clockwise. Colours
+    *frame_rate* is the average, None while unknown; *frame_count* is 0 while unknown; pictures that are
+    *is_reordered* are decoded in another order than shown; *rotation_degrees* is clockwise. Colours
     are said in FFmpeg's words, empty while unknown; *color_space* is the matrix of YUV. *extradata_hash* is of what a decoder
     has to know before the first packet; empty where there is nothing of the kind.
     """
@@ -30,6 +33,7 @@ class VideoStream:
     sample_aspect_ratio: Fraction = Fraction(1)
     frame_rate: Fraction | None = None
     variable_frame_rate: bool = False
+    is_reordered: bool = False
     pixel_format: str = ""
     rotation_degrees: int = 0
     frame_count: int = 0
@@ -50,7 +54,7 @@ class VideoStream:
     @property
     def is_interlaced(self) -> bool:
         """Whether it says so: a picture is two fields, of two moments."""
-        return self.field_order in _OF_FIELDS
+        return self.field_order in _OF_FIELDS or (not self.field_order and self.codec in _FIELD_CODECS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from telecine_worker.failure import AttemptFailed, FailureKind
+from telecine_worker.ffmpeg import matroska_tags
 from telecine_worker.ffmpeg.expected import Expected, ExpectedAudio, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
 
@@ -70,8 +71,10 @@ def _check_same(expected: Expected, what: str, found: str | int, wanted: str | i
 def check_duration(info: MediaInfo, expected: Expected) -> None:
     """Of the file and of its streams, where one is planned. Raises AttemptFailed VERIFICATION_FAILED."""
     found = _length(info)
-    if expected.duration is not None and found is not None and abs(found - expected.duration) > expected.tolerance:
-        raise not_as_planned(expected, f"it lasts {found}, planned was {expected.duration} ± {expected.tolerance}")
+    if expected.duration is not None and found is not None:
+        wrong = off(found, expected.duration, expected.tolerance, expected.late)
+        if wrong:
+            raise not_as_planned(expected, f"it lasts {wrong}")
     if expected.exact_streams:
         _check_end(expected, "pictures end", info, info.video, expected.video)
         _check_end(expected, "sound ends", info, info.audio, expected.audio)
@@ -81,8 +84,11 @@ def _length(info: MediaInfo) -> timedelta | None:
     """From where the first stream begins: what a container says may count from before that."""
     streams: list[VideoStream | AudioStream] = [*info.video, *info.audio]
     ends = [stream.start + stream.stated_duration for stream in streams if stream.stated_duration is not None]
-    if not streams or len(ends) < len(streams):
+    if info.duration is None or not streams:
         return info.duration
+    if len(ends) < len(streams):
+        # This one counts from 0.
+        return info.duration - (_begin(info) if info.format == matroska_tags.FORMAT else timedelta(0))
     return max(ends) - _begin(info)
 
 
@@ -100,8 +106,17 @@ def _check_end(
     if wanted is None or wanted.end is None or not streams or streams[0].stated_duration is None:
         return
     found = streams[0].start + streams[0].stated_duration - _begin(info)
-    if abs(found - wanted.end) > wanted.end_tolerance:
-        raise not_as_planned(expected, f"its {what} at {found}, planned was {wanted.end} ± {wanted.end_tolerance}")
+    wrong = off(found, wanted.end, wanted.end_tolerance, wanted.end_late)
+    if wrong:
+        raise not_as_planned(expected, f"its {what} at {wrong}")
+
+
+def off(found: timedelta, planned: timedelta, tolerance: timedelta, late: timedelta) -> str:
+    """How *found* is not what was planned; empty: it is."""
+    if -tolerance <= found - planned and found - planned - tolerance <= late:
+        return ""
+    later = f", or up to {late} later" if late else ""
+    return f"{found}, planned was {planned} ± {tolerance}{later}"
 
 
 def not_as_planned(expected: Expected, why: str, log_tail: str = "") -> AttemptFailed:

@@ -10,10 +10,10 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 
-SHOWN = ("-show_entries", "packet=stream_index,pts,dts", "-of", "json=compact=1")
+SHOWN = ("-show_entries", "packet=stream_index,pts,dts,duration", "-of", "json=compact=1")
 # Pictures that are shown long after they are decoded are not among those between: 16 is the most that H.264 reorders.
 _WINDOW = 64
-_PACKET = re.compile(rb'\s*\{ "stream_index": (\d+)(?:, "pts": (-?\d+))?(?:, "dts": (-?\d+))?')
+_PACKET = re.compile(rb'\s*\{ "stream_index": (\d+)(?:, "pts": (-?\d+))?(?:, "dts": (-?\d+))?(?:, "duration": (\d+))?')
 _BEGIN = b'"packets": ['
 # Of the list of packets, which is the second level of the answer.
 _END = (b"    ],", b"    ]")
@@ -21,15 +21,18 @@ _END = (b"    ],", b"    ]")
 
 @dataclass(slots=True, kw_only=True)
 class PacketTimes:
-    """Of one stream. *grows*: each packet is decoded after the one before. *repeats*: two are shown at the same time."""
+    """Of one stream. *grows*: each packet is decoded after the one before. *repeats*: two are shown at the same time. *end* is
+    when the last one is over, by the clock of the stream; None while unknown.
+    """
 
     count: int = 0
     grows: bool = True
     repeats: bool = False
+    end: int | None = None
     _last: int | None = None
     _shown: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
-    def add(self, shown: int | None, decoded: int | None) -> None:
+    def add(self, shown: int | None, decoded: int | None, lasts: int | None = None) -> None:
         """The next packet; None is unknown."""
         self.count += 1
         if decoded is not None:
@@ -38,6 +41,8 @@ class PacketTimes:
         if shown is not None:
             self.repeats = self.repeats or shown in self._shown
             self._shown.append(shown)
+            end = shown + (lasts or 0)
+            self.end = end if self.end is None else max(self.end, end)
 
 
 class PacketReader:
@@ -69,8 +74,8 @@ class PacketReader:
         if self._within and line not in _END:
             match = _PACKET.match(line)
             if match:
-                stream, shown, decoded = (None if value is None else int(value) for value in match.groups())
-                self.streams.setdefault(stream or 0, PacketTimes()).add(shown, decoded)
+                stream, *times = (None if value is None else int(value) for value in match.groups())
+                self.streams.setdefault(stream or 0, PacketTimes()).add(*times)
             return
         self._within = line.lstrip().startswith(_BEGIN)
         self._keep(line + b"\n")

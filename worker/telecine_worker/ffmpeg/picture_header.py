@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import replace
+
+from telecine_worker.ffmpeg.media_info import MediaInfo
 
 _HEADER_BYTES = 64
 # Segments of metadata before the size of a JPEG; each may have 64 KiB.
@@ -22,6 +25,18 @@ def size_px(fd: int) -> tuple[int, int] | None:
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return _webp(head)
     return None
+
+
+def with_size(info: MediaInfo, fd: int) -> MediaInfo:
+    """ffprobe builds without zlib cannot decode PNG, and know no size of one; its header does."""
+    if not info.is_still or len(info.video) != 1 or info.video[0].coded_width_px:
+        return info
+    size = size_px(fd)
+    if size is None:
+        return info
+    wide, high = size
+    video = replace(info.video[0], width_px=wide, height_px=high, coded_width_px=wide, coded_height_px=high)
+    return replace(info, video=(video,))
 
 
 def _png(head: bytes) -> tuple[int, int] | None:

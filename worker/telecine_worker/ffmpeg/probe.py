@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
 from telecine_worker.failure import AttemptFailed, permanent, retryable
-from telecine_worker.ffmpeg import failure_kinds, matroska_tags, packets, whitelists
+from telecine_worker.ffmpeg import failure_kinds, matroska_tags, packet_ends, packets, stated_ends, whitelists
 from telecine_worker.ffmpeg.command import Command
 from telecine_worker.ffmpeg.limits import ended_when_stalled
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, SubtitleStream, VideoStream
 from telecine_worker.ffmpeg.packets import PacketReader, PacketTimes
-from telecine_worker.ffmpeg.picture_header import size_px
+from telecine_worker.ffmpeg.picture_header import with_size
 from telecine_worker.ffmpeg.process import Exit, Usage, running
 from telecine_worker.ffmpeg.run import Surroundings, stall_failure
 from telecine_worker.ffmpeg.stop_order import Stopped
+from telecine_worker.ffmpeg.unknown_length import is_impossible, without_length
 
 DEADLINE = timedelta(seconds=60)
 COUNTING_DEADLINE = timedelta(minutes=30)
@@ -36,7 +37,7 @@ VARIABLE_RATE_TOLERANCE = Fraction(1, 50)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """*packets* holds what was found of the packets of each stream by its number, where that was asked for."""
+    """*packets* holds what was found of the packets of each stream by its number, where that was asked for or needed."""
 
     info: MediaInfo
     packets: Mapping[int, PacketTimes]
@@ -44,40 +45,44 @@ class Probed:
 
 
 async def probe(around: Surroundings, fd: int, *, name: str, with_packets: bool = False) -> Probed:
-    """What the open file *fd* is; *name* stands for it in messages.
+    """What the open file *fd* is; *name* stands for it in messages. Where nothing says how long it is, all of it is read.
 
     Raises AttemptFailed: INPUT_INVALID, INPUT_NOT_ALLOWED, INPUT_OVER_LIMIT, STALLED and others, with FFmpeg's own
     words. Raises Stopped.
     """
+    data, times, usage = await _answer(around, fd, name, with_packets=with_packets)
+    info = _understood(data, name)
+    if packet_ends.are_needed(info, data):
+        if not with_packets:
+            data, times, more = await _answer(around, fd, name, with_packets=True)
+            usage += more
+        info = _understood(packet_ends.completed(data, times), name)
+    info = with_size(info, fd)
+    _refuse_beyond_limits(info, data, name)
+    return Probed(info=info, packets=times, usage=usage)
+
+
+async def _answer(
+    around: Surroundings, fd: int, name: str, *, with_packets: bool
+) -> tuple[dict[str, Any], Mapping[int, PacketTimes], Usage]:
     url = f"file:/proc/self/fd/{fd}"
     shown = ("-show_format", "-show_streams", "-show_chapters", "-show_data_hash", "sha256", "-of", "json")
     reader = PacketReader(ANSWER_BYTES)
     command = Command(
         argv=(
-            str(around.toolchain.ffprobe),
-            *(
-                "-v",
-                "level+error",
-                *whitelists.BEFORE_PROBED_INPUT,
-                *shown,
-                *(packets.SHOWN if with_packets else ()),
-                "-i",
-                url,
-            ),
+            str(around.toolchain.ffprobe), "-v", "level+error", *whitelists.BEFORE_PROBED_INPUT, *shown,
+            *(packets.SHOWN if with_packets else ()), "-i", url,
         ),
         marker=around.marker,
         pass_fds=(fd,),
         names={url: name},
         confinement=around.toolchain.confinement,
         cpu_limit=around.cpu_limit,
-    )
+    )  # fmt: skip
     ended = await _ask(command, reader, name, around, COUNTING_DEADLINE if with_packets else DEADLINE)
     if ended.code != 0:
         raise _unreadable(name, ended)
-    data = _parsed(reader.rest(), name)
-    info = _with_picture_size(_understood(data, name), fd)
-    _refuse_beyond_limits(info, data, name)
-    return Probed(info=info, packets=reader.streams, usage=ended.usage)
+    return _parsed(reader.rest(), name), reader.streams, ended.usage
 
 
 async def _ask(command: Command, reader: PacketReader, name: str, around: Surroundings, deadline: timedelta) -> Exit:
@@ -151,22 +156,10 @@ def _refuse_beyond_limits(info: MediaInfo, data: Mapping[str, Any], name: str) -
             raise permanent("INPUT_OVER_LIMIT", f"{name} has {text}")
 
 
-def _with_picture_size(info: MediaInfo, fd: int) -> MediaInfo:
-    """ffprobe builds without zlib cannot decode PNG, and know no size of one; its header does."""
-    if not info.is_still or len(info.video) != 1 or info.video[0].coded_width_px:
-        return info
-    size = size_px(fd)
-    if size is None:
-        return info
-    wide, high = size
-    video = replace(info.video[0], width_px=wide, height_px=high, coded_width_px=wide, coded_height_px=high)
-    return replace(info, video=(video,))
-
-
 def media_info(data: Mapping[str, Any]) -> MediaInfo:
     """From ffprobe's JSON (format and streams)."""
-    container = data["format"]
-    streams = matroska_tags.completed(container, data["streams"])
+    container = stated_ends.container(data["format"], data["streams"])
+    streams = stated_ends.believed(container, matroska_tags.completed(container, data["streams"]))
     videos = tuple(_video(s) for s in streams if s.get("codec_type") == "video" and not _is_cover(s))
     audios = tuple(_audio(s) for s in streams if s.get("codec_type") == "audio")
     subtitles = tuple(
@@ -174,7 +167,7 @@ def media_info(data: Mapping[str, Any]) -> MediaInfo:
         for s in streams
         if s.get("codec_type") == "subtitle"
     )
-    return MediaInfo(
+    info = MediaInfo(
         format=container["format_name"],
         size_bytes=int(container.get("size", 0)),
         duration=_whole_duration(container, videos, audios),
@@ -185,6 +178,7 @@ def media_info(data: Mapping[str, Any]) -> MediaInfo:
         subtitles=subtitles,
         other_streams=len(streams) - len(videos) - len(audios) - len(subtitles),
     )
+    return without_length(info) if is_impossible(info, streams) else info
 
 
 def _whole_duration(
@@ -222,6 +216,7 @@ def _video(stream: Mapping[str, Any]) -> VideoStream:
         sample_aspect_ratio=aspect,
         frame_rate=average or fitting,
         variable_frame_rate=bool(average and fitting and abs(fitting - average) > average * VARIABLE_RATE_TOLERANCE),
+        is_reordered=_integer(stream.get("has_b_frames")) > 0,
         pixel_format=stream.get("pix_fmt", ""),
         rotation_degrees=rotation,
         frame_count=_integer(stream.get("nb_frames")),

@@ -1,9 +1,10 @@
 """Whether a file is as large as it says: many containers tell it at their beginning, or end with what has to be there.
 
-FFmpeg reads many a file that was cut off as if it just ended there, or calls it damaged. Told here are WAV, AVI, AIFF, CAF,
-MP4 and its like, Matroska, ASF, MXF, Ogg, and MPEG-TS in whole packets. FLAC, MP3 and FLV say how long they last, which is
-compared where they are decoded. Nothing tells it of MPEG-PS and ADTS, of fragments that were cut between two, and of NUT,
-whose index at the end is missing where it was written to a pipe, too.
+FFmpeg reads many a file that was cut off as if it just ended there, or calls it damaged. Told here are WAV, W64, AVI, AIFF,
+CAF, AU, MP4 and its like, Matroska, ASF, MXF and Ogg; of MPEG-TS whether its last packet is whole. FLAC, FLV, and MP3 with a
+header of its encoder (Xing) say how long they last, which is compared where they are decoded. Nothing tells it of other MP3, of
+MPEG-TS between packets, MPEG-PS and ADTS, of fragmented MP4 that was cut between two fragments, and of NUT, whose index at the
+end is missing where it was written to a pipe, too.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ _MOST_CHUNKS = 10_000
 _HEAD_BYTES = 4096
 # The longest page of Ogg.
 _PAGE_BYTES = 27 + 255 + 255 * 255
+_W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_BROADCAST = 1
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _MXF_HEADER = bytes.fromhex("060e2b34020501010d01020101")
 _BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"udta", b"uuid", b"mfra"})
+# Those that hold nothing, or what nobody needs: one that ends too early takes nothing from the film.
+_EMPTY_BOXES = frozenset({b"free", b"skip", b"wide", b"udta", b"uuid"})
 # Of packets with nothing around them, with a time before them, with a checksum after them: their size, and where they begin.
 _PACKETS = ((188, 0), (192, 4), (204, 0))
 
@@ -37,9 +41,21 @@ def shortfall(fd: int) -> str:
         if begins(head):
             end = read(fd, head, size)
             return "" if end is None or end <= size + _SLACK else f"it says that it has {end} bytes, {size} are there"
-    if head.startswith(b"OggS"):
-        return _of_ogg(fd, size)
-    return _of_packets(head, size)
+    return _of_ogg(fd, size) if head.startswith(b"OggS") else ""
+
+
+def torn_packet(fd: int) -> str:
+    """Completes "the input is damaged: " for MPEG-TS, which says nothing of its size: whoever records it stops anywhere. Empty
+    where it ends with a whole packet, or with something else behind it.
+    """
+    head, size = os.pread(fd, _HEAD_BYTES, 0), os.fstat(fd).st_size
+    for length, first in _PACKETS:
+        marks = head[first::length]
+        # What was written packet by packet begins with a whole one.
+        if len(marks) >= 8 and set(marks) == {0x47}:
+            rest = os.pread(fd, size % length, size - size % length)
+            return "its last packet is cut off" if rest[first : first + 1] == b"\x47" else ""
+    return ""
 
 
 def _of_riff(fd: int, head: bytes, size: int) -> int | None:
@@ -88,7 +104,7 @@ def _of_iso(fd: int, _head: bytes, size: int) -> int | None:
         length = struct.unpack_from(">Q", header, 8)[0] if length == 1 else length
         # 0: up to the end of the file.
         if length < 8 or offset + length > size:
-            return offset + length if length >= 8 else None
+            return offset + length if length >= 8 and header[4:8] not in _EMPTY_BOXES else None
         offset += length
     return None
 
@@ -112,6 +128,16 @@ def _of_asf(_fd: int, head: bytes, _size: int) -> int | None:
     return None if flags & _ASF_BROADCAST else stated
 
 
+def _of_w64(_fd: int, head: bytes, _size: int) -> int | None:
+    stated: int = struct.unpack_from("<Q", head, 16)[0] if len(head) >= 24 else 0
+    return stated if 0 < stated < 1 << 62 else None
+
+
+def _of_au(_fd: int, head: bytes, _size: int) -> int | None:
+    begin, length = struct.unpack_from(">II", head, 4) if len(head) >= 12 else (0, 0)
+    return None if _is_unknown(length) else begin + length
+
+
 def _of_mxf(_fd: int, head: bytes, _size: int) -> int | None:
     """The place of the last partition; 0 where it was not known yet."""
     _, read = _ber(head, 16)
@@ -131,15 +157,6 @@ def _of_ogg(fd: int, size: int) -> str:
         return ""
     whole = len(page) >= 27 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
     return "" if whole else "its last page is cut off"
-
-
-def _of_packets(head: bytes, size: int) -> str:
-    """Of a file that begins with a whole packet, as whatever was written packet by packet does."""
-    for length, first in _PACKETS:
-        marks = head[first::length]
-        if len(marks) >= 8 and set(marks) == {0x47}:
-            return "its last packet is cut off" if size % length else ""
-    return ""
 
 
 def _is_unknown(length: int) -> bool:
@@ -184,6 +201,8 @@ _READERS: tuple[tuple[Callable[[bytes], bool], _Reader], ...] = (
     (lambda head: head[:4] in (b"RIFF", b"RF64", b"BW64"), _of_riff),
     (lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), _of_aiff),
     (lambda head: head[:4] == b"caff", _of_caf),
+    (lambda head: head[:16] == _W64, _of_w64),
+    (lambda head: head[:4] == b".snd", _of_au),
     (lambda head: head[4:8] in _BOXES, _of_iso),
     (lambda head: head[:4] == _EBML, _of_matroska),
     (lambda head: head[:16] == _ASF_HEADER, _of_asf),

@@ -41,9 +41,10 @@ async def verify(
     on_usage: Callable[[Usage], None],
     whole: bool = False,
     decodes: bool = True,
+    begins_between: bool = False,
 ) -> Verified:
     """Check the open file *fd*. *encoded_frames* is what the encoder says it made, None where it cannot be told. With *whole*
-    all of it is decoded, however long; without *decodes* nothing is.
+    all of it is decoded, however long; without *decodes* nothing is. With *begins_between* it may begin between key frames.
 
     Raises AttemptFailed VERIFICATION_FAILED, OUTPUT_EMPTY; Stopped.
     """
@@ -69,7 +70,14 @@ async def verify(
     url = f"file:/proc/self/fd/{fd}"
     for part in decode_ranges(info.duration, info.format, whole=whole) if decodes else ():
         source = (*part, *whitelists.BEFORE_INPUT, "-i", url)
-        await decode(replace(around, pass_fds=(fd,)), source, expected, on_block=on_block, on_usage=on_usage)
+        await decode(
+            replace(around, pass_fds=(fd,)),
+            source,
+            expected,
+            on_block=on_block,
+            on_usage=on_usage,
+            begins_between=begins_between,
+        )
     return Verified(info=info)
 
 

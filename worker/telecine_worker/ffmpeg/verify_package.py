@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from telecine_worker.failure import AttemptFailed
 from telecine_worker.ffmpeg.expected_package import ExpectedPackage
-from telecine_worker.ffmpeg.mismatch import not_as_planned
+from telecine_worker.ffmpeg.mismatch import not_as_planned, off
 from telecine_worker.ffmpeg.package_tracks import Track
 
 MOST_SOUND_DELAY = Fraction(50, 1000)
@@ -46,10 +46,12 @@ def _check_continuous(track: Track) -> None:
 
 
 def _check_length(track: Track) -> None:
-    planned = track.planned.stream.duration
-    found = timedelta(seconds=float(track.end))
-    if planned is not None and abs(found - planned) > track.planned.stream.tolerance:
-        raise _wrong(track, f"it lasts {found}, planned was {planned} ± {track.planned.stream.tolerance}")
+    planned = track.planned.stream
+    if planned.duration is None:
+        return
+    wrong = off(timedelta(seconds=float(track.end)), planned.duration, planned.tolerance, planned.late)
+    if wrong:
+        raise _wrong(track, f"it lasts {wrong}")
 
 
 def _check_frames(track: Track) -> None:

@@ -68,7 +68,17 @@ def picture_mark(mark: int, number: int) -> str:
     return filter_text("select", f"1+0*if(eq(n,{number}),print({mark},24))")
 
 
+def last_picture_mark(mark: int, last: Fraction) -> str:
+    """The filter that says *mark* once a picture begins shortly before *last*, in seconds, or later."""
+    return filter_text("select", _once(mark, "t", last))
+
+
 def sound_mark(mark: int, end: Fraction) -> str:
     """The filter that says *mark* once there is sound shortly before *end*, in seconds."""
+    # Where what comes at once ends, which may be a second of sound.
+    return filter_text("aselect", _once(mark, "t+samples_n/sample_rate", end))
+
+
+def _once(mark: int, time: str, end: Fraction) -> str:
     least = float(max(Fraction(0), end - TOLERANCE_SECONDS))
-    return filter_text("aselect", f"1+0*if(gte(t,{least:.6f})*not(ld(0)),st(0,1)+print({mark},24))")
+    return f"1+0*if(gte({time},{least:.6f})*not(ld(0)),st(0,1)+print({mark},24))"

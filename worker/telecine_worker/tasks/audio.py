@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from datetime import timedelta
@@ -25,8 +26,11 @@ WAVEFORM_WEIGHT = 0.3
 # showwavespic keeps all samples, of two bytes and as much again for their keeping, until the end.
 MOST_SAMPLES = 20_000_000
 LEAST_RATE_HZ = 500
+# Of a sound that is so short that it has fewer samples than the picture columns.
+_SAMPLES_A_COLUMN = 2
+_MOST_RATE_HZ = 1_000_000
 COLOUR = "0x2f6fb0"
-FILTERS = frozenset({"aformat", "aeval", "aresample", "showwavespic"})
+FILTERS = frozenset({"aformat", "aeval", "aresample", "apad", "showwavespic"})
 
 
 def input_names(task: media_pb2.AudioTask) -> frozenset[str]:
@@ -82,7 +86,11 @@ def _draw(sound: Expected, source: MediaInfo, size_px: tuple[int, int]) -> Step:
     wide, high = size_px
     duration = sound.duration or source.duration
     # In whole numbers: of floating-point channels the sum is as loud as all together, and is cut off.
-    filters = ["aformat=sample_fmts=s16:channel_layouts=mono", *_thinned(source, duration)]
+    filters = [
+        "aformat=sample_fmts=s16:channel_layouts=mono",
+        *_thinned(source, duration),
+        *_stretched(sound, source, wide),
+    ]
     filters.append(f"showwavespic=s={wide}x{high}:colors={COLOUR}")
     argv: list[Argument] = [*ABORT_WHEN_EMPTY, *whitelists.BEFORE_INPUT, "-i", OutputPlace(sound.file_name)]
     argv += ["-filter_complex", f"[0:a:0]{','.join(filters)}[picture]", "-map", "[picture]", "-frames:v", "1"]
@@ -100,6 +108,16 @@ def _thinned(source: MediaInfo, duration: timedelta | None) -> list[str]:
     if seconds * rate <= MOST_SAMPLES:
         return []
     return ["aeval=abs(val(0)):c=same", f"aresample={max(LEAST_RATE_HZ, int(MOST_SAMPLES / seconds))}"]
+
+
+def _stretched(sound: Expected, source: MediaInfo, wide: int) -> list[str]:
+    """So that a short sound has samples for each column: showwavespic draws nothing without."""
+    duration = sound.duration or source.duration
+    wanted = _SAMPLES_A_COLUMN * wide / duration.total_seconds() if duration else 0
+    made = sound.audio.sample_rate_hz if sound.audio is not None else None
+    there = made or source.audio[0].sample_rate_hz or audio_encoding.DEFAULT_RATE_HZ
+    resampled = [f"aresample={min(math.ceil(wanted), _MOST_RATE_HZ)}"] if wanted > there else []
+    return [*resampled, f"apad=whole_len={wide}"]
 
 
 def _expected(path: str, size_px: tuple[int, int]) -> Expected:

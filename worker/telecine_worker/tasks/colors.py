@@ -23,6 +23,7 @@ _FROM_HD_ON_PX = 720
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
 # An ffprobe that was built without zlib does not know the pixel format of these.
 _RGB_CODECS = frozenset({"png", "apng"})
+_YUV = ("yuv", "nv", "p0")
 # The matrices of YUV that are told apart, by what swscale calls them.
 _SCALE_MATRICES = {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020"}
 
@@ -62,14 +63,16 @@ def _pixel_format(video: media_pb2.Video, source: VideoStream) -> str:
     return TEN_BITS
 
 
-def tone_mapping(pixel_format: str) -> list[str]:
-    """HDR to BT.709 (reference 2.3, R5). What a stream does not say of its colours is taken as BT.2020."""
+def tone_mapping(pixel_format: str, matrix: str = "") -> list[str]:
+    """HDR to BT.709 (reference 2.3, R5), stored by *matrix*, or its own. What a stream does not say of its colours is taken as
+    BT.2020.
+    """
     return [
         filter_text("zscale", t="linear", npl=_NOMINAL_PEAK),
         filter_text("format", "gbrpf32le"),
         filter_text("zscale", p="bt709"),
         filter_text("tonemap", tonemap="hable", desat=0),
-        filter_text("zscale", t="bt709", m="bt709", r="tv"),
+        filter_text("zscale", t="bt709", m=matrix or "bt709", r="tv"),
         filter_text("format", pixel_format),
         # What HDR says of its light, which newer encoders would write into the result.
         *(filter_text("sidedata", mode="delete", type=each) for each in _OF_HDR),
@@ -94,6 +97,39 @@ def assumed_matrix(source: VideoStream) -> str:
     return "bt709" if source.height_px >= _FROM_HD_ON_PX else "smpte170m"
 
 
+def said(matrix: str) -> list[str]:
+    """The filter after which pictures say that they are stored by *matrix*, and are taken for that; none for an empty one."""
+    return [filter_text("setparams", colorspace=matrix)] if matrix else []
+
+
+def assumed(source: VideoStream) -> list[str]:
+    """The same of a *source* that does not say which it has: that by its size, at whatever size it becomes."""
+    return [] if source.color_space or not is_yuv(source.pixel_format) else said(assumed_matrix(source))
+
+
+def is_yuv(pixel_format: str) -> bool:
+    """Whether there is a matrix."""
+    return pixel_format.startswith(_YUV)
+
+
+def chosen_matrix(source: VideoStream) -> str:
+    """That by which a *source* of RGB becomes YUV; empty where it is YUV."""
+    return assumed_matrix(source) if is_rgb(source) else ""
+
+
+def common_matrix(first: VideoStream, pixel_format: str, *, tone_mapped: bool) -> str:
+    """That of all that becomes like the *first*, in *pixel_format*; empty where it is one that is not converted."""
+    if not is_yuv(pixel_format):
+        return ""
+    known = matrix(first, tone_mapped=tone_mapped)[0]
+    return known if known in _SCALE_MATRICES else "" if first.color_space else assumed_matrix(first)
+
+
+def scale_matrix(matrix: str) -> str:
+    """What the filter scale calls *matrix*; empty for an empty one."""
+    return _SCALE_MATRICES[matrix] if matrix else ""
+
+
 def is_rgb(source: VideoStream) -> bool:
     """Whether its pictures become YUV by a matrix of our choice."""
     return source.pixel_format.startswith(_RGB) or (not source.pixel_format and source.codec in _RGB_CODECS)
@@ -101,7 +137,7 @@ def is_rgb(source: VideoStream) -> bool:
 
 def matrix(source: VideoStream, *, tone_mapped: bool) -> tuple[str, str]:
     """Of the pictures as they are encoded: FFmpeg's name, "unknown" where it is not said, and the one to convert by."""
-    said = "bt709" if tone_mapped else assumed_matrix(source) if is_rgb(source) else source.color_space
-    if said in _SCALE_MATRICES:
-        return said, _SCALE_MATRICES[said]
+    known = "bt709" if tone_mapped else chosen_matrix(source) or source.color_space
+    if known in _SCALE_MATRICES:
+        return known, _SCALE_MATRICES[known]
     return "unknown", _SCALE_MATRICES[assumed_matrix(source)]

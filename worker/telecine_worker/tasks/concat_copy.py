@@ -20,6 +20,7 @@ from telecine_worker.tasks.containers import (
     media_type_of,
     tag_options,
 )
+from telecine_worker.tasks.edit_lists import listed_pictures
 from telecine_worker.tasks.examination import examination
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
 
@@ -41,6 +42,7 @@ def plan(task: media_pb2.ConcatTask, clips: Sequence[Clip]) -> Plan:
     """What to run for *task*, which asks for no encoding. Raises AttemptFailed."""
     for clip in clips:
         _check_whole(clip)
+        _check_shown(clip)
         _check_same(clips[0], clip)
     container = container_of(task.path)
     first = clips[0].info
@@ -77,7 +79,8 @@ def plan(task: media_pb2.ConcatTask, clips: Sequence[Clip]) -> Plan:
         moov_first=container.moov_first,
     )
     streams = [each for each in (video, audio) if each is not None]
-    examined = tuple(each for clip in clips for each in examination(clip.input, clip.info, streams, intact=True))
+    inputs = {clip.input: clip.info for clip in clips}
+    examined = tuple(each for name, info in inputs.items() for each in examination(name, info, streams, intact=True))
     return Plan(steps=(step,), artifacts=(expected,), scripts=(script,), examination=examined)
 
 
@@ -99,6 +102,17 @@ def _check_whole(clip: Clip) -> None:
         raise permanent(
             "OPTION_INVALID",
             f"clips[{clip.number}].trim: what is copied can only be cut at key frames, so clips are copied whole; "
+            f"{ENCODE_INSTEAD}",
+        )
+
+
+def _check_shown(clip: Clip) -> None:
+    """A list of clips has all pictures of each, at the times that its edit list gives them: they would overlap."""
+    hidden = listed_pictures(clip.video, clip.info.format) if clip.info.video else 0
+    if hidden:
+        raise permanent(
+            "OPTION_INVALID",
+            f"{of_input(clip)} has {hidden} pictures that its edit list hides, which would be seen where it is copied; "
             f"{ENCODE_INSTEAD}",
         )
 

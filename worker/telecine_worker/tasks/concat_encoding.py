@@ -111,11 +111,13 @@ class _Encoding:
             _check_video(clip, self._clips[0], video)
         first = self._clips[0].video
         wide, high = picture.size(video, first)
+        pixel_format = colors.pixel_format(video, first)
         return Pictures(
             width_px=wide,
             height_px=high,
             rate=_rate(video, first),
-            pixel_format=colors.pixel_format(video, first),
+            pixel_format=pixel_format,
+            matrix=colors.common_matrix(first, pixel_format, tone_mapped=colors.is_tone_mapped(video, first)),
             tone_map_to_sdr=video.tone_map_to_sdr,
         )
 
@@ -232,7 +234,8 @@ class _Encoding:
 
     def _expected(self) -> Expected:
         video, sound = self._made.pictures, self._made.sound
-        length = None if any(clip.is_open for clip in self._clips) else length_of(self._seconds)
+        is_open = video is None and any(clip.is_open for clip in self._clips)
+        length = None if is_open else length_of(self._seconds)
         return Expected(
             path=self._task.path,
             file_name=self._file_name,

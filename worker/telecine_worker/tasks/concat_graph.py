@@ -25,12 +25,13 @@ FILTERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pictures:
-    """What all pictures become."""
+    """What all pictures become. *matrix* is that of YUV; empty: each keeps its own."""
 
     width_px: int
     height_px: int
     rate: Fraction
     pixel_format: str
+    matrix: str
     tone_map_to_sdr: bool = False
 
 
@@ -65,7 +66,9 @@ def graph(clips: Sequence[Clip], cuts: Sequence[Cut], made: Common, *, has_sound
             joined += label
         if has_sound and made.sound is not None:
             label = "[sound]" if alone else f"[a{place}]"
-            chains.append(f"{_heard(place, clip, cut, made.sound, made.samples[clip.number])}{label}")
+            whole = made.pictures is None and clip.is_open
+            heard = _heard(place, clip, cut, made.sound, None if whole else made.samples[clip.number])
+            chains.append(f"{heard}{label}")
             joined += label
     if not alone:
         join = filter_text("concat", n=len(clips), v=int(made.pictures is not None), a=int(has_sound))
@@ -145,26 +148,28 @@ def _shown(place: int, clip: Clip, cut: Cut, made: Pictures, frames: int) -> str
         *even_pictures.even_pictures(
             cut, made.rate, frames, first=marks.first, end=marks.pictures, shown=clip.shown_seconds
         ),
-        *picture.scaled(wide, high),
-        *([*colors.completed(source), *colors.tone_mapping(made.pixel_format)] if tone_mapped else []),
+        *([] if tone_mapped or not made.matrix else colors.assumed(source)),
+        *picture.scaled(wide, high, matrix="" if tone_mapped else made.matrix),
+        *([*colors.completed(source), *colors.tone_mapping(made.pixel_format, made.matrix)] if tone_mapped else []),
         filter_text("format", made.pixel_format),
+        *colors.said(made.matrix),
         filter_text("pad", made.width_px, made.height_px, "(ow-iw)/2", "(oh-ih)/2"),
         filter_text("setsar", 1),
     ]
     return f"[{place}:{source.index}]{chain(filters)}"
 
 
-def _heard(place: int, clip: Clip, cut: Cut, made: AudioTarget, samples: int) -> str:
-    """So many samples: silence before, after and instead of what there is."""
-    limit = filter_text("atrim", end_sample=samples)
+def _heard(place: int, clip: Clip, cut: Cut, made: AudioTarget, samples: int | None) -> str:
+    """So many samples: silence before, after and instead of what there is; None: all that there is."""
+    limit = [] if samples is None else [filter_text("atrim", end_sample=samples)]
     if clip.audio is None:
-        return chain([filter_text("anullsrc", r=made.rate_hz, cl=LAYOUTS[made.channels]), limit])
+        return chain([filter_text("anullsrc", r=made.rate_hz, cl=LAYOUTS[made.channels]), *limit])
     filters = [
         *cut.sound(),
         arrivals.sound_mark(_Marks(place).sound, clip.heard_seconds),
         *sound_gaps.filling(),
         filter_text("aresample", made.rate_hz),
         made.mixing,
-        *([] if clip.is_open else [filter_text("apad"), limit]),
+        *([filter_text("apad"), *limit] if limit else []),
     ]
     return f"[{place}:{clip.audio.index}]{chain(filters)}"

@@ -26,12 +26,18 @@ def hidden_pictures(pictures: VideoStream) -> int:
     return hidden if abs(hidden) > rounded else 0
 
 
-def check_copied(pictures: VideoStream, source: str, container: Container) -> None:
-    """Raise AttemptFailed where they would be seen in a copy of the format *source*. In others the header of a file that was
-    cut off counts pictures that are not there.
+def listed_pictures(pictures: VideoStream, source: str) -> int:
+    """How many an edit list of the format *source* hides. In others the header of a file that was cut off counts pictures that
+    are not there; where the distances vary, those that are said are not of pictures as they are shown.
     """
-    hidden = hidden_pictures(pictures)
-    if source == _LISTING and hidden > 0 and container.muxer not in _ABLE:
+    is_sure = source == _LISTING and not pictures.variable_frame_rate
+    return max(0, hidden_pictures(pictures)) if is_sure else 0
+
+
+def check_copied(pictures: VideoStream, source: str, container: Container) -> None:
+    """Raise AttemptFailed where they would be seen in a copy of the format *source*."""
+    hidden = listed_pictures(pictures, source)
+    if hidden and container.muxer not in _ABLE:
         raise permanent(
             "OPTION_INVALID",
             f"video.codec copy: the input has {hidden} pictures that its edit list hides, and .{container.extension} would "

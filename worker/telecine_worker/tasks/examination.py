@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
 from telecine_worker.ffmpeg.progress import Phase
+from telecine_worker.tasks.least_length import least_length
 from telecine_worker.tasks.plan import Argument, InputPlace, Step
 
 # Decoding takes so much of the time that copying and decoding the copy take.
@@ -25,4 +26,12 @@ def examination(
     for stream in streams:
         argv += ["-map", f"0:{stream.index}"]
     argv += ["-map_metadata", "-1", "-map_chapters", "-1", "-fps_mode", "passthrough", "-f", "null", "-"]
-    return (Step(argv=tuple(argv), phase=Phase.ANALYZING, weight=WEIGHT, duration=info.duration, intact=intact),)
+    step = Step(
+        argv=tuple(argv),
+        phase=Phase.ANALYZING,
+        weight=WEIGHT,
+        duration=info.duration,
+        least_duration=least_length(info, streams),
+        intact=intact,
+    )
+    return (step,)

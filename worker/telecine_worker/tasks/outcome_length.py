@@ -10,7 +10,8 @@ from telecine.v1 import media_pb2
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
 from telecine_worker.tasks.edit_lists import hidden_pictures
 from telecine_worker.tasks.filter_text import filter_text
-from telecine_worker.tasks.stream_span import Span, check_something_is_left, span_of
+from telecine_worker.tasks.stream_ends import StreamEnds, last_picture
+from telecine_worker.tasks.stream_span import PACKED, Span, check_something_is_left, span_of
 from telecine_worker.tasks.trim import Part
 
 VIDEO_TOLERANCE = timedelta(milliseconds=100)
@@ -24,7 +25,7 @@ COPY = "copy"
 
 
 class OutcomeLength:
-    """Of what *video* makes of the streams that are kept, of which *part* is used; None is unknown. With *copies* one of them
+    """Of what *video* makes of the streams that are kept, of which *part* is used; None is unknown. With *copies_sound* that
     is kept as it is; with *fills_gaps* the sound gets silence where it begins late. Raises AttemptFailed TRIM_OUT_OF_RANGE
     where nothing is left of a stream.
     """
@@ -37,7 +38,7 @@ class OutcomeLength:
         audio_stream: AudioStream | None,
         part: Part,
         *,
-        copies: bool,
+        copies_sound: bool,
         fills_gaps: bool = False,
     ) -> None:
         self._video = video
@@ -45,7 +46,8 @@ class OutcomeLength:
         self._pictures = video_stream
         self._sound = audio_stream
         self._part = part
-        self._copies = copies
+        self._copies_sound = copies_sound
+        self._copies = copies_sound or video.codec == COPY
         self._fills_gaps = fills_gaps
         for stream in (video_stream, audio_stream):
             if stream is not None:
@@ -65,7 +67,7 @@ class OutcomeLength:
         frames, rate = self.frame_count(), self.frame_rate
         if not self._video.HasField("frame_rate") or frames is None or rate is None:
             return []
-        more = math.ceil(self._slack().total_seconds() * rate) + 2 * self.frame_tolerance()
+        more = math.ceil((self._slack() + self.pictures_late()).total_seconds() * rate) + 2 * self.frame_tolerance()
         return [filter_text("trim", end_frame=frames + more)]
 
     def frame_count(self) -> int | None:
@@ -90,8 +92,14 @@ class OutcomeLength:
         keeps_all = self._part.is_whole and not self._video.HasField("frame_rate")
         if keeps_all:
             return self.frame_count() if self._counts_what_is_shown() else None
+        return None if self._kept(self._pictures).late else self._even_frame_count()
+
+    def _even_frame_count(self) -> int | None:
+        """At least so many come of what is whole. Some begin between key frames, with pictures that nobody sees."""
+        if self._pictures is None or self._slack() or self._info.format in PACKED:
+            return None
         is_filled = self._video.HasField("frame_rate") and self._kept(self._pictures).end is not None
-        return self.frame_count() if not self._slack() and (is_filled or self._is_steady()) else None
+        return self.frame_count() if is_filled or self._is_steady() else None
 
     def _counts_what_is_shown(self) -> bool:
         return bool(self._pictures and self._pictures.frame_count and not hidden_pictures(self._pictures))
@@ -140,6 +148,22 @@ class OutcomeLength:
             return None
         return self._part.duration - self._begin()
 
+    def late(self) -> timedelta:
+        """How much longer than that it may be."""
+        spans = [self._kept(stream) for stream in (self._pictures, self._sound) if stream is not None]
+        known = [(span.end, span.late) for span in spans if span.end is not None]
+        if len(known) < len(spans):
+            return max(span.late for span in spans)
+        return max(end + late for end, late in known) - max(end for end, _ in known)
+
+    def pictures_late(self) -> timedelta:
+        """How much later than they say the pictures may end."""
+        return timedelta(0) if self._pictures is None else self._kept(self._pictures).late
+
+    def sound_late(self) -> timedelta:
+        """The same of the sound."""
+        return timedelta(0) if self._sound is None else self._kept(self._sound).late
+
     def pictures_end(self) -> timedelta | None:
         """From where the result begins; None where that is not sure."""
         if self._pictures is None or self._slack() or self._copies:
@@ -149,15 +173,23 @@ class OutcomeLength:
 
     def sound_end(self) -> timedelta | None:
         """The same of the sound, of which nobody knows whether there is some right before a cut."""
-        end = self.own_sound_end()
-        return None if end is None else end - self._begin()
+        return None if self._copies else self._own_end(self._sound)
 
-    def own_sound_end(self) -> timedelta | None:
-        """Where the sound ends by itself, from the start of the part; None where it is cut, copied, or that is not known."""
-        if self._sound is None or self._copies:
-            return None
-        kept = self._kept(self._sound)
-        return kept.end if kept.is_own_end else None
+    def own_ends(self) -> StreamEnds:
+        """Of those that are decoded; None where one is cut."""
+        pictures = None if self._video.codec == COPY else self._own_end(self._pictures)
+        source = self._pictures
+        last = None
+        if source is not None:
+            last = last_picture(pictures, source.frame_rate, is_steady=not source.variable_frame_rate)
+        return StreamEnds(
+            sound=None if self._copies_sound else self._own_end(self._sound), pictures=pictures, last_picture=last
+        )
+
+    def _own_end(self, stream: VideoStream | AudioStream | None) -> timedelta | None:
+        """From where the result begins: what is read of some containers is counted from there."""
+        kept = None if stream is None else self._kept(stream)
+        return None if kept is None or kept.end is None or not kept.is_own_end else kept.end - self._begin()
 
     def tolerance(self) -> timedelta:
         """Of the duration."""
@@ -188,6 +220,7 @@ class OutcomeLength:
 
     def least_pictures(self) -> int:
         """The same of one that has fewer; 0 while unknown, and where the rate is the source's, whose gaps stay."""
-        frames = self.exact_frame_count()
-        is_filled = self._video.HasField("frame_rate")
-        return frames - self.frame_tolerance() if frames is not None and is_filled else 0
+        if not self._video.HasField("frame_rate") or self._video.codec == COPY:
+            return 0
+        frames = self._even_frame_count()
+        return 0 if frames is None else frames - self.frame_tolerance()

@@ -20,7 +20,7 @@ from telecine_worker.tasks.plan import Argument, Step
 
 class PackageGraph:
     """*graphs* has what each rendition is made by, after the split. None is longer than *limit_seconds*: at a constant rate, a
-    gap in the timestamps of a small file would be filled with pictures for hours.
+    gap in the timestamps of a small file would be filled with pictures for hours. *first* are filters that come before all.
     """
 
     def __init__(
@@ -32,8 +32,10 @@ class PackageGraph:
         inputs: Mapping[str, MediaInfo],
         *,
         limit_seconds: Fraction,
+        first: Sequence[str] = (),
     ) -> None:
         self._source = source
+        self._first = first
         self._deinterlacing = picture.deinterlacing(source, asked=filters.deinterlace)
         own = media_pb2.Filters()
         own.CopyFrom(filters)
@@ -42,9 +44,9 @@ class PackageGraph:
             picture_graph.build(
                 _at_any_rate(each.video),
                 own,
-                replace(source, field_order=""),
+                replace(source, field_order="progressive"),
                 inputs,
-                timed=[*_matrix(source), *_constant(max(rates), rate, limit_seconds)],
+                timed=[*colors.assumed(source), *_constant(max(rates), rate, limit_seconds)],
             )
             for each, rate in zip(renditions, rates, strict=True)
         ]
@@ -67,6 +69,7 @@ class PackageGraph:
         """From the first input to [v0], [v1] and so on."""
         numbers = range(len(self.graphs))
         first = [
+            *self._first,
             *self._deinterlacing,
             filter_text("split", len(self.graphs)),
         ]
@@ -90,13 +93,6 @@ def _constant(fastest: Fraction, rate: Fraction, limit_seconds: Fraction) -> lis
         # Not -frames: with FFmpeg 9 that ends the sound, too.
         filter_text("trim", end_frame=most_pictures(rate, limit_seconds)),
     ]
-
-
-def _matrix(source: VideoStream) -> list[str]:
-    """Where the source does not say which it has, players go by the size: that of the source in all renditions."""
-    if source.color_space or not source.pixel_format.startswith(("yuv", "nv", "p0")):
-        return []
-    return [filter_text("setparams", colorspace=colors.assumed_matrix(source))]
 
 
 def _at_any_rate(video: media_pb2.Video) -> media_pb2.Video:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from telecine.v1 import media_pb2
@@ -19,6 +20,8 @@ from telecine_worker.tasks.plan import Argument, InputPlace, Step
 
 DEFAULT_CODEC = "aac"
 DEFAULT_CHANNELS = 2
+# AAC begins with 1024 samples of silence, which players do not skip: with a lower rate that is more than 50 ms.
+LEAST_RATE_HZ = 22_050
 FILTERS = frozenset({"atrim"}) | sound_gaps.FILTERS | audio_encoding.FILTERS | loudness.FILTERS
 
 
@@ -36,13 +39,24 @@ def target(audio: media_pb2.Audio, source: AudioStream) -> AudioTarget:
             "OPTION_INVALID",
             f"audio.codec {audio.codec!r} in a package; one of {', '.join(SOUND_CODECS)} would be right",
         )
-    return audio_encoding.target(audio, source)
+    made = audio_encoding.target(audio, source)
+    if audio.codec != DEFAULT_CODEC or made.rate_hz >= LEAST_RATE_HZ:
+        return made
+    if audio.sample_rate_hz:
+        raise permanent(
+            "OPTION_INVALID",
+            f"audio.sample_rate_hz {made.rate_hz} in a package: {DEFAULT_CODEC} would begin too long before the pictures; "
+            f"{LEAST_RATE_HZ} or more would be right",
+        )
+    return replace(made, rate_hz=audio_encoding.DEFAULT_RATE_HZ)
 
 
-def options(audio: media_pb2.Audio, made: AudioTarget, limit_seconds: Fraction) -> list[Argument]:
-    """Pairs of option and value, for the output."""
+def options(
+    audio: media_pb2.Audio, made: AudioTarget, limit_seconds: Fraction, *, first: Sequence[str] = ()
+) -> list[Argument]:
+    """Pairs of option and value, for the output; *first* are filters that come before all."""
     given: dict[str, Argument] = dict(_pairs(made.options()))
-    before = [*_without_gaps(limit_seconds), made.mixing]
+    before = [*first, *_without_gaps(limit_seconds), made.mixing]
     given.pop("-af", None)
     given["-filter"] = loudness.applying(audio.loudness, before) if audio.HasField("loudness") else chain(before)
     return [token for pair in given.items() for token in pair]

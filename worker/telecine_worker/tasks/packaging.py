@@ -29,20 +29,25 @@ from telecine_worker.ffmpeg.findings import Wanted
 from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
 from telecine_worker.ffmpeg.probe import MAX_DURATION
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.tasks import loudness, package_sound, picture_graph, video_encoding
+from telecine_worker.tasks import loudness, package_sound, picture_graph, stream_ends, video_encoding
 from telecine_worker.tasks.key_frames import constant_rate, grid
 from telecine_worker.tasks.ladder import ladder
+from telecine_worker.tasks.moments import exact_seconds
 from telecine_worker.tasks.package_graph import PackageGraph, most_pictures
 from telecine_worker.tasks.package_rules import check_renditions, check_sizes, formats_of
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
 from telecine_worker.tasks.rendition_options import joined, key_frame_options, of_stream
+from telecine_worker.tasks.stream_ends import StreamEnds, last_picture
+from telecine_worker.tasks.stream_span import span_of
 
-FILTERS = frozenset({"split", "fps", "trim", "setparams"}) | picture_graph.FILTERS | package_sound.FILTERS
+FILTERS = (
+    frozenset({"split", "fps", "trim", "setparams"})
+    | picture_graph.FILTERS
+    | package_sound.FILTERS
+    | stream_ends.FILTERS
+)
 MOST_FILES = 50_000
 SOUND_TOLERANCE = timedelta(milliseconds=150)
-# In these, the end of a sound is where its last packet begins that was found near the end of the file.
-ROUGH_SOUND_TOLERANCE = timedelta(milliseconds=500)
-_ROUGH = frozenset({"mpegts", "mpeg"})
 _FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2",)
 
 
@@ -70,13 +75,21 @@ class _Packaging:
         self._rates = [self._rate(rendition) for rendition in self._renditions]
         names = [rendition.name for rendition in self._renditions]
         self._grid = grid(task, dict(zip(names, self._rates, strict=True)))
-        end = _end_of(self._source, self._info) or self._info.duration
-        self._seconds = None if end is None else _fraction(end)
+        self._shown = span_of(self._source, self._info)
+        self._heard = None if self._sound is None else span_of(self._sound, self._info)
+        end = self._shown.end or self._info.duration
+        self._seconds = None if end is None else exact_seconds(end)
         self._longest_seconds = None if end is None else self._end_of_all(end)
         self._check_number_of_files()
         self._limit_seconds = self._limit()
         self._graph = PackageGraph(
-            self._renditions, self._rates, task.filters, self._source, inputs, limit_seconds=self._limit_seconds
+            self._renditions,
+            self._rates,
+            task.filters,
+            self._source,
+            inputs,
+            limit_seconds=self._limit_seconds,
+            first=self._ends().of_pictures(),
         )
         check_sizes(self._renditions, self._graph.graphs)
 
@@ -109,17 +122,28 @@ class _Packaging:
         return rate
 
     def _end_of_all(self, end_of_pictures: timedelta) -> Fraction:
-        sound = None if self._sound is None else _end_of(self._sound, self._info)
-        return _fraction(max(end_of_pictures, sound or timedelta(0), self._info.duration or timedelta(0)))
+        sound = None if self._heard is None else self._heard.end
+        return exact_seconds(max(end_of_pictures, sound or timedelta(0), self._info.duration or timedelta(0)))
+
+    def _ends(self) -> StreamEnds:
+        """Of what is read, in the time that is counted from where the first stream begins."""
+        begin = min(self._shown.begin, self._shown.begin if self._heard is None else self._heard.begin)
+        pictures = None if self._shown.end is None else self._shown.end - begin
+        sound = None if self._heard is None or self._heard.end is None else self._heard.end - begin
+        is_steady = not self._source.variable_frame_rate
+        last = last_picture(pictures, self._source.frame_rate, is_steady=is_steady)
+        return StreamEnds(sound=sound, pictures=pictures, last_picture=last)
 
     def _limit(self) -> Fraction:
         """Where all tracks are cut. A source that reaches it is longer than it says, or too long for its package."""
         tracks = len(self._renditions) + (self._sound is not None)
-        most = min(MOST_FILES // tracks * self._grid.segment_seconds, _fraction(MAX_DURATION))
+        most = min(MOST_FILES // tracks * self._grid.segment_seconds, exact_seconds(MAX_DURATION))
         if self._longest_seconds is None:
             return most
         # What a source says of itself may be a few pictures, or packets of sound, too short.
-        return min(most, self._longest_seconds + max(Fraction(1), 4 / min(self._rates)))
+        return min(
+            most, self._longest_seconds + max(Fraction(1), 4 / min(self._rates)) + exact_seconds(self._shown.late)
+        )
 
     def _check_number_of_files(self) -> None:
         if self._longest_seconds is None:
@@ -151,9 +175,10 @@ class _Packaging:
             argv=(*argv, "-f", "dash", OutputPlace(MUXER_MANIFEST)),
             duration=None if self._longest_seconds is None else timedelta(seconds=float(self._longest_seconds)),
             frame_count=self._frame_count(0),
-            least_pictures=max(0, (self._exact_frame_count(0) or 0) - self._frame_tolerance(0)),
+            least_pictures=self._least_pictures(),
             most_duration=timedelta(seconds=float(self._limit_seconds)),
             most_pictures=most_pictures(self._rates[0], self._limit_seconds),
+            arrivals=self._ends().arrivals(self._task.input),
         )
 
     def _video_options(self, number: int) -> list[str]:
@@ -173,7 +198,7 @@ class _Packaging:
         audio = package_sound.wanted(self._task, source)
         made = package_sound.target(audio, source)
         self._need(made.codec.encoder)
-        return package_sound.options(audio, made, self._limit_seconds)
+        return package_sound.options(audio, made, self._limit_seconds, first=self._ends().of_sound())
 
     def _need(self, encoder: str) -> None:
         if encoder not in self._encoders:
@@ -184,8 +209,16 @@ class _Packaging:
 
     def _exact_frame_count(self, number: int) -> int | None:
         """What will be checked. How long the last picture of a variable rate is shown, nobody knows."""
-        is_exact = _end_of(self._source, self._info) is not None and not self._source.variable_frame_rate
+        is_exact = self._is_steady() and not self._shown.late
         return self._frame_count(number) if is_exact else None
+
+    def _least_pictures(self) -> int:
+        """Of the first rendition."""
+        frames = self._frame_count(0) if self._is_steady() else None
+        return 0 if frames is None else max(0, frames - self._frame_tolerance(0))
+
+    def _is_steady(self) -> bool:
+        return self._shown.end is not None and not self._source.variable_frame_rate
 
     def _frame_tolerance(self, number: int) -> int:
         """What a tenth of a second holds, and at least one."""
@@ -227,11 +260,11 @@ class _Packaging:
         return ExpectedTrack(name=rendition.name, stream=stream, frame_rate=self._rates[number])
 
     def _sound_track(self) -> list[ExpectedTrack]:
-        if self._sound is None:
+        if self._sound is None or self._heard is None:
             return []
         made = package_sound.target(package_sound.wanted(self._task, self._sound), self._sound)
         audio = ExpectedAudio(codec=made.codec.codec, sample_rate_hz=made.rate_hz, channel_count=made.channels)
-        stream = self._stream(SOUND_NAME, audio=audio, duration=_end_of(self._sound, self._info))
+        stream = self._stream(SOUND_NAME, audio=audio, duration=self._heard.end, late=self._heard.late)
         return [ExpectedTrack(name=SOUND_NAME, stream=stream, language=self._sound.language)]
 
     def _stream(
@@ -241,6 +274,7 @@ class _Packaging:
         video: ExpectedVideo | None = None,
         audio: ExpectedAudio | None = None,
         duration: timedelta | None = None,
+        late: timedelta = timedelta(0),
     ) -> Expected:
         return Expected(
             path=f"{self._task.directory}/{name}.m3u8",
@@ -251,7 +285,8 @@ class _Packaging:
             video=video,
             audio=audio,
             duration=duration,
-            tolerance=ROUGH_SOUND_TOLERANCE if self._info.format in _ROUGH else SOUND_TOLERANCE,
+            tolerance=SOUND_TOLERANCE,
+            late=late,
         )
 
 
@@ -263,15 +298,3 @@ def _picture_of(task: media_pb2.PackagingTask, info: MediaInfo) -> VideoStream:
     if not info.video[0].width_px or not info.video[0].height_px:
         raise permanent("INPUT_INVALID", f"the size of the video of input {task.input} cannot be told")
     return info.video[0]
-
-
-def _fraction(duration: timedelta) -> Fraction:
-    """In seconds."""
-    return Fraction(duration // timedelta(microseconds=1), 10**6)
-
-
-def _end_of(stream: VideoStream | AudioStream, info: MediaInfo) -> timedelta | None:
-    """From the beginning of the input; None where it cannot be told: what only the container has is of its longest stream."""
-    if stream.duration is None:
-        return info.duration if len(info.video) + len(info.audio) == 1 else None
-    return max(timedelta(0), stream.start - info.start) + stream.duration

@@ -9,6 +9,7 @@ from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.media_info import VideoStream
 from telecine_worker.ffmpeg.probe import MAX_SIDE_PX
 from telecine_worker.ffmpeg.whitelists import MAX_PIXELS
+from telecine_worker.tasks import colors
 from telecine_worker.tasks.filter_text import filter_text
 
 FILTERS = frozenset({"bwdif", "scale", "setsar", "format", "fps", "transpose", "hflip", "vflip"})
@@ -80,7 +81,8 @@ def deinterlacing(source: VideoStream, *, asked: bool = False) -> list[str]:
 
 def scaled(wide: int, high: int, *, matrix: str = "") -> list[str]:
     """To square pixels. Scaling is always there: it keeps the size when a source changes its own midway. Full-range sources
-    become limited-range, as FFmpeg 5 did by itself. *matrix* is that by which RGB becomes YUV.
+    become limited-range, as FFmpeg 5 did by itself. *matrix* is that by which RGB becomes YUV, or YUV of another one; FFmpeg's
+    name. What it makes has to say so: see colors.said.
     """
-    made = {"out_color_matrix": matrix} if matrix else {}
+    made = {"out_color_matrix": colors.scale_matrix(matrix)} if matrix else {}
     return [filter_text("scale", wide, high, flags="bicubic", out_range="tv", **made), filter_text("setsar", 1)]

@@ -90,19 +90,16 @@ def build(
             "filters.watermark and filters.burn_subtitles over HDR would be far too bright; set video.tone_map_to_sdr",
         )
     matrix = colors.matrix(cropped, tone_mapped=tone_mapped)
-    chosen = colors.is_rgb(source) and not tone_mapped
+    chosen = "" if tone_mapped else colors.chosen_matrix(cropped)
     before = [
         *picture.deinterlacing(source, asked=filters.deinterlace),
-        *_crop(filters, source, matrix=matrix[1] if chosen else ""),
-        *picture.scaled(wide, high, matrix=matrix[1] if chosen else ""),
+        *_crop(filters, source, matrix=chosen),
+        *picture.scaled(wide, high, matrix=chosen),
         *([*colors.completed(source), *colors.tone_mapping(pixel_format)] if tone_mapped else []),
     ]
     graph = PictureGraph(
         before=tuple(before),
-        after=(
-            filter_text("format", pixel_format),
-            *([filter_text("setparams", colorspace=matrix[0])] if chosen else []),
-        ),
+        after=(filter_text("format", pixel_format), *colors.said(chosen)),
         width_px=wide,
         height_px=high,
         pixel_format=pixel_format,

@@ -78,13 +78,14 @@ class Step:
     """One run of FFmpeg. *argv* follows the program's name and the options of every run (see ffmpeg/run.py).
 
     *weight* is its share of the work, relative to the other steps. *duration* and *frame_count* are what progress
-    counts to; None is unknown. With *measures_damage* a run that ends because the input is damaged has done its work; with
-    *partial* one that lacks some of its files, where the input ends early. Where its
-    output lasts less than *least_duration*, or has less than *least_pictures* though gaps are filled, the input ends before its
-    own length; where it reaches *most_duration* or *most_pictures*, where it is cut, the input goes on after it. *otherwise* is
-    run after a step that wrote nothing, or less than *least_frames*, and where *hardware*, the encoder that is tried, failed.
-    *arrivals* is what has to come of the sources where the length of the output says nothing of them; where no picture comes at
-    all of one, nothing was written. With *intact* damage ends it, whatever the damage policy.
+    counts to; None is unknown. With *measures_damage* a run that ends because the input is damaged has done its work, and
+    with *tells_damage* damage is a warning, whatever the damage policy; with *partial* one that lacks some of its files, where
+    the input ends early. Where its output lasts less than *least_duration*, or has less than *least_pictures* though gaps are
+    filled, the input ends before its own length; where it reaches *most_duration* or *most_pictures*, where it is cut, the
+    input goes on after it. *otherwise* is run after a step that wrote nothing, or less than *least_frames*, and where
+    *hardware*, the encoder that is tried, failed. *arrivals* is what has to come of the sources where the length of the output
+    says nothing of them; where no picture comes at all of one, nothing was written. With *intact* damage ends it, whatever the
+    damage policy.
     """
 
     argv: tuple[Argument, ...]
@@ -93,6 +94,7 @@ class Step:
     duration: timedelta | None = None
     frame_count: int | None = None
     measures_damage: bool = False
+    tells_damage: bool = False
     partial: bool = False
     least_duration: timedelta | None = None
     least_pictures: int = 0

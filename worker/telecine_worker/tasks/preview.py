@@ -18,7 +18,7 @@ from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.tasks import picture, preview_clips
+from telecine_worker.tasks import colors, picture, preview_clips
 from telecine_worker.tasks.concat_list import concat_list, list_input
 from telecine_worker.tasks.filter_text import chain
 from telecine_worker.tasks.first_video import first_video
@@ -64,7 +64,8 @@ class _Preview:
         self._frames = sum(clip.frames for clip in self._clips)
         self._size = _size(task, self._video)
         self._file.check_size(*self._size, self._frames)
-        self._reader = PreviewClips(task.input, info, self._rate, self._size, self._file.pixel_format)
+        self._matrix = self._file.matrix_of(self._video)
+        self._reader = PreviewClips(task.input, info, self._rate, self._size, self._file.pixel_format, self._matrix)
         self._file_name = f"out-0.{task.path.rpartition('.')[2].lower()}"
 
     def plan(self) -> Plan:
@@ -111,7 +112,9 @@ class _Preview:
 
     def _last(self) -> Step:
         """From the parts."""
-        graph = f"[0:v:0]{chain(self._reader.even(self._clips))}[film];[film]{self._file.graph}[preview]"
+        # Between the parts and this, nothing says it.
+        filters = [*self._reader.even(self._clips), *colors.said(self._matrix)]
+        graph = f"[0:v:0]{chain(filters)}[film];[film]{self._file.graph}[preview]"
         return self._made([*list_input(PARTS_LIST), "-filter_complex", graph, *self._output()], LAST_WEIGHT)
 
     def _made(self, argv: Sequence[Argument], weight: float = 1.0) -> Step:

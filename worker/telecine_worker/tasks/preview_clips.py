@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.media_info import MediaInfo
-from telecine_worker.tasks import arrivals, even_pictures, picture, seeking
+from telecine_worker.tasks import arrivals, colors, even_pictures, picture, seeking
 from telecine_worker.tasks.arrivals import Arrival, End
 from telecine_worker.tasks.concat_graph import numbered
 from telecine_worker.tasks.filter_text import chain, filter_text
@@ -39,14 +39,21 @@ class Reading:
 
 
 class PreviewClips:
-    """Of input *name*, at *rate*, in *size*."""
+    """Of input *name*, at *rate*, in *size*. *matrix* is as with picture.scaled."""
 
-    def __init__(self, name: str, info: MediaInfo, rate: Fraction, size: tuple[int, int], pixel_format: str) -> None:
+    def __init__(
+        self, name: str, info: MediaInfo, rate: Fraction, size: tuple[int, int], pixel_format: str, matrix: str
+    ) -> None:
         self._name = name
         self._info = info
         self._video = info.video[0]
         self._rate = rate
-        self._prepared = [*picture.scaled(*size), filter_text("format", pixel_format)]
+        self._prepared = [
+            *colors.assumed(self._video),
+            *picture.scaled(*size, matrix=matrix),
+            filter_text("format", pixel_format),
+            *colors.said(matrix),
+        ]
 
     def are_quicker_at_once(self, clips: Sequence[PreviewClip]) -> bool:
         """Each by itself begins well before it, and where nothing says what lies where, at the start."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg import animated_webp
+from telecine_worker.ffmpeg.media_info import VideoStream
 from telecine_worker.ffmpeg.values import MAX_PICTURE_PX, MAX_SIDE_PX
+from telecine_worker.tasks import colors
 from telecine_worker.tasks.extensions import by_extension
 
 # A palette is known when the last picture was seen: until then all of them wait, with four bytes a pixel.
@@ -19,7 +21,8 @@ ANIMATION_ENCODER = "libwebp_anim"
 class PreviewFile:
     """*encoders* are tried in this order. *graph* is what is done to all pictures together; *codec* is what probing calls it.
 
-    *most_pixels* bounds the pixels of all pictures together; 0: it does not.
+    *most_pixels* bounds the pixels of all pictures together; 0: it does not. *only_matrix* is that of YUV, where there is no
+    other.
     """
 
     extension: str
@@ -34,6 +37,7 @@ class PreviewFile:
     most_side_px: int = MAX_SIDE_PX
     most_pixels: int = 0
     moov_first: bool = False
+    only_matrix: str = ""
 
     def encoder(self, there: Set[str]) -> str:
         """Of those that are *there*. Raises AttemptFailed ENCODER_MISSING."""
@@ -41,6 +45,10 @@ class PreviewFile:
             if name in there:
                 return name
         raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {self.encoders[-1]}")
+
+    def matrix_of(self, source: VideoStream) -> str:
+        """That by which pictures of *source* are stored; empty for RGB, and for one that is not converted."""
+        return self.only_matrix or colors.common_matrix(source, self.pixel_format, tone_mapped=False)
 
     def check_size(self, wide: int, high: int, frames: int) -> None:
         """Raise AttemptFailed OPTION_INVALID where so many pictures of this size are too much."""
@@ -85,6 +93,7 @@ PREVIEW_FILES: dict[str, PreviewFile] = {
             options=("-quality", "75", "-loop", "0", "-f", "webp"),
             media_type="image/webp",
             formats=(animated_webp.FORMAT,),
+            only_matrix="smpte170m",
             most_rate=60,
             most_pixels=MOST_WAITING_PX,
         ),

@@ -10,6 +10,7 @@ from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.findings import Wanted
 from telecine_worker.ffmpeg.media_info import MediaInfo
 from telecine_worker.ffmpeg.progress import Phase
+from telecine_worker.tasks.least_length import least_length
 from telecine_worker.tasks.plan import Argument, InputPlace, Plan, Step
 
 # All of these are said, though they are or were the defaults of some FFmpeg: the answer must not depend on the build.
@@ -55,6 +56,8 @@ def plan(task: media_pb2.ProbeTask, inputs: Mapping[str, MediaInfo], _encoders: 
         duration=info.duration,
         frame_count=(info.video[0].frame_count or None) if info.video else None,
         measures_damage=task.decode,
+        tells_damage=True,
+        least_duration=least_length(info, (*info.video, *info.audio)) if task.decode else None,
     )
     return Plan(steps=(step,), wanted=wanted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,12 +12,13 @@ from telecine_worker.failure import permanent
 from telecine_worker.ffmpeg import arguments, whitelists
 from telecine_worker.ffmpeg.arguments import Arguments, InputArguments, OutputArguments
 from telecine_worker.ffmpeg.expected import Expected
-from telecine_worker.ffmpeg.media_info import MediaInfo
-from telecine_worker.ffmpeg.options import AUDIO_ENCODERS, SUBTITLE_ENCODERS, VIDEO_ENCODERS
+from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStream
+from telecine_worker.ffmpeg.options import AUDIO_ENCODERS, GRAPHS, SUBTITLE_ENCODERS, VIDEO_ENCODERS
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.ffmpeg.values import LONGEST_TIME_SECONDS, MOST_SLOWING, time_seconds
 from telecine_worker.tasks.containers import CONTAINERS
 from telecine_worker.tasks.examination import examination
+from telecine_worker.tasks.least_length import least_length
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
 
 COPY = "copy"
@@ -24,6 +26,9 @@ _CODECS = ("-c", "-codec", "-vcodec", "-acodec", "-scodec")
 # Beyond what the slowest filters make of an input: the lengths that containers say are about right.
 _SLACK_SECONDS = 60
 _LENGTHS = ("-t", "-to")
+_SHORTENING = ("-ss", "-frames", "-vframes", "-shortest", "-r")
+# Also those that leave out what a low rate has no place for.
+_CHANGING_TIME = re.compile(r"(?:^|,)(?:a?trim|a?setpts|atempo|fps)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,7 @@ def plan(task: media_pb2.FfmpegTask, inputs: Mapping[str, MediaInfo], encoders: 
         argv=tuple(argv),
         duration=_duration(parsed, longest),
         most_duration=timedelta(seconds=most) if is_cut else None,
+        least_duration=_least(parsed, inputs),
     )
     return Plan(
         steps=(step,),
@@ -107,6 +113,28 @@ def _examination(parsed: Arguments, inputs: Mapping[str, MediaInfo]) -> tuple[St
     return tuple(
         step for name in names for step in examination(name, inputs[name], [*inputs[name].video, *inputs[name].audio])
     )
+
+
+def _least(parsed: Arguments, inputs: Mapping[str, MediaInfo]) -> timedelta | None:
+    """Of one file that is made from the whole of another; None where that is not sure."""
+    each, output = parsed.inputs[0], parsed.outputs[0]
+    container = CONTAINERS.get(_extension(output.path))
+    if container is None or each.options or len(parsed.inputs) > 1 or len(parsed.outputs) > 1:
+        return None
+    if output.has("-map", *_LENGTHS, *_SHORTENING) or _changes_time(output):
+        return None
+    info = inputs[each.name]
+    kept: list[VideoStream | AudioStream] = [
+        *(info.video if container.video and not output.has("-vn") else ()),
+        *(info.audio if not output.has("-an") else ()),
+    ]
+    # Of several of a kind FFmpeg chooses one.
+    return least_length(info, kept) if len(info.video) <= 1 and len(info.audio) <= 1 else None
+
+
+def _changes_time(output: OutputArguments) -> bool:
+    graphs = [value or "" for option, value in output.options if option in GRAPHS]
+    return any(_CHANGING_TIME.search(graph) for graph in graphs)
 
 
 def _is_codec(option: str) -> bool:

@@ -20,8 +20,9 @@ from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.ffmpeg.values import MAX_PICTURE_PX, MAX_SIDE_PX
-from telecine_worker.tasks import shown
+from telecine_worker.tasks import last_moment, shown
 from telecine_worker.tasks.first_video import first_video
+from telecine_worker.tasks.last_moment import LastMoment
 from telecine_worker.tasks.moments import Evenly, exact_seconds, span_of
 from telecine_worker.tasks.picture import even
 from telecine_worker.tasks.picture_files import check_pattern, numbered, picture_file_of
@@ -38,7 +39,7 @@ MOST_SHEETS = 1000
 TALLEST = 2
 INDEX_EXTENSION = "vtt"
 INDEX_FILE = "index.vtt"
-FILTERS = shown.FILTERS | {"trim", "scale", "setsar", "pad", "format", "split", "tile"}
+FILTERS = shown.FILTERS | last_moment.FILTERS | {"trim", "scale", "setsar", "pad", "format", "split", "tile"}
 
 
 def input_names(task: media_pb2.SpritesTask) -> frozenset[str]:
@@ -92,6 +93,7 @@ class _Sprites:
         self._end = _end_of(task, info)
         self._interval = _interval(task)
         self._cues = _count(self._end, self._interval)
+        self._last = LastMoment(task.input, info, (self._cues - 1) * self._interval)
         self._picture, self._grid = _grid(task, self._video, self._cues)
         self._sheets = math.ceil(self._cues / self._grid.tiles)
         if self._sheets > MOST_SHEETS:
@@ -125,6 +127,7 @@ class _Sprites:
             frame_count=self._cues,
             least_pictures=self._cues,
             partial=True,
+            arrivals=self._last.arrivals(),
         )
 
     def _argv(self) -> list[Argument]:
@@ -137,12 +140,13 @@ class _Sprites:
         argv += ["-filter_complex", graph, "-map", "[counted]", "-fps_mode", "passthrough", "-f", "null", "-"]
         argv += ["-map", "[sheets]", "-frames:v", str(self._sheets), "-fps_mode", "passthrough", "-map_metadata", "-1"]
         argv += ["-c:v", self._file.encoder, *self._file.options, "-start_number", "1", "-f", "image2"]
-        return [*argv, OutputPlace(self._pattern)]
+        return [*argv, OutputPlace(self._pattern), *self._last.listening()]
 
     def _filters(self) -> list[str]:
         evenly = Evenly(first=Fraction(0), spacing=self._interval, count=self._cues)
         grid = self._grid
         return [
+            *self._last.marking(),
             *shown.evenly_shown(evenly, self._info, shown.hold(self._info)),
             f"trim=end_frame={self._cues}",
             self._file.conversion(*self._picture),

@@ -20,9 +20,10 @@ from telecine_worker.ffmpeg import whitelists
 from telecine_worker.ffmpeg.expected import Expected, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import MediaInfo, VideoStream
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
-from telecine_worker.tasks import picture, shown
+from telecine_worker.tasks import last_moment, picture, shown
 from telecine_worker.tasks.first_video import first_video
 from telecine_worker.tasks.inputs_per_run import inputs_per_run
+from telecine_worker.tasks.last_moment import LastMoment
 from telecine_worker.tasks.moments import CANDIDATES, Evenly, begin_of, selection_of
 from telecine_worker.tasks.picture_files import PictureFile, check_pattern, numbered, picture_file_of
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
@@ -47,7 +48,7 @@ _FIRST = shown.first_shown("1/60")
 # Where a seek landed after the moment, every picture is put after all time, and the first one ends it: nothing comes out.
 _NEVER_SECONDS = 1_000_000
 _NOT_LATE = f"trim=end={_NEVER_SECONDS // 2}"
-FILTERS = shown.FILTERS | {"trim", "thumbnail", "scale", "setsar", "format"}
+FILTERS = shown.FILTERS | last_moment.FILTERS | {"trim", "thumbnail", "scale", "setsar", "format"}
 
 
 def input_names(task: media_pb2.ThumbnailsTask) -> frozenset[str]:
@@ -116,7 +117,9 @@ class _Thumbnails:
 
     def _pass(self, evenly: Evenly, chosen: Sequence[str] = ()) -> Step:
         """All pictures by one decoding."""
-        return self._numbered(self._evenly(evenly, self._hold, chosen), evenly)
+        last = LastMoment(self._task.input, self._info, evenly.moments()[-1])
+        step = self._numbered([*last.marking(), *self._evenly(evenly, self._hold, chosen)], evenly)
+        return replace(step, argv=(*step.argv, *last.listening()), arrivals=last.arrivals())
 
     def _evenly(self, evenly: Evenly, hold: str, chosen: Sequence[str]) -> list[str]:
         conversion = self._file.conversion(*self._size)
@@ -143,21 +146,25 @@ class _Thumbnails:
             inputs += self._input()
             shift = [_shift_unless_late(moment - start), _NOT_LATE] if start else [shown.shift(moment - self._rebased)]
             outputs += self._pick(place, number, shift)
-        return replace(from_start, argv=(*_ABORT_WHEN_ANY_EMPTY, *inputs, *outputs), otherwise=from_start)
+        argv = (*_ABORT_WHEN_ANY_EMPTY, *inputs, *outputs)
+        return replace(from_start, argv=argv, arrivals=(), otherwise=from_start)
 
     def _read_through(self, batch: Sequence[tuple[int, Fraction]]) -> Step:
         argv: list[Argument] = [*_ABORT_WHEN_ANY_EMPTY, *self._input()]
+        at = max(moment for _, moment in batch)
+        last = LastMoment(self._task.input, self._info, at)
         for number, moment in batch:
-            argv += self._pick(0, number, [shown.shift(moment - self._rebased)])
-        return Step(argv=tuple(argv), weight=len(batch), frame_count=len(batch), partial=True)
+            argv += self._pick(0, number, [shown.shift(moment - self._rebased)], last.marking() if moment == at else ())
+        argv += last.listening()
+        return Step(argv=tuple(argv), weight=len(batch), frame_count=len(batch), partial=True, arrivals=last.arrivals())
 
     def _input(self) -> list[Argument]:
         return [*whitelists.BEFORE_INPUT, "-i", InputPlace(self._task.input)]
 
-    def _pick(self, place: int, number: int, shift: Sequence[str]) -> list[Argument]:
-        """The output of one picture, which is shown at 0 after *shift*."""
+    def _pick(self, place: int, number: int, shift: Sequence[str], before: Sequence[str] = ()) -> list[Argument]:
+        """The output of one picture, which is shown at 0 after *shift*; *before* are its first filters."""
         conversion = self._file.conversion(*self._size)
-        filters = [*self._deinterlacing, shown.CLOCK, self._hold, *shift, _FIRST, conversion]
+        filters = [*before, *self._deinterlacing, shown.CLOCK, self._hold, *shift, _FIRST, conversion]
         output = self._output(place, filters, 1)
         return [*output, "-update", "1", "-f", "image2", OutputPlace(self._pattern % number)]
 

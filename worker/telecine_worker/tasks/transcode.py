@@ -19,8 +19,8 @@ from telecine_worker.tasks import (
     loudness,
     picture_graph,
     seeking,
-    sound_end,
     sound_gaps,
+    stream_ends,
     video_encoding,
 )
 from telecine_worker.tasks.containers import check_codec, container_of, tag_options
@@ -37,7 +37,7 @@ from telecine_worker.tasks.trim import part_of
 COPY = "copy"
 FILTERS = (
     seeking.FILTERS
-    | sound_end.FILTERS
+    | stream_ends.FILTERS
     | picture_graph.FILTERS
     | audio_encoding.FILTERS
     | loudness.FILTERS
@@ -83,7 +83,7 @@ class _Transcode:
             self._video,
             self._audio,
             self._part,
-            copies=self._copies,
+            copies_sound=task.audio.codec == COPY,
             fills_gaps=bool(self._filled_gaps()),
         )
         self._file_name = f"out-0.{self._container.extension}"
@@ -174,7 +174,7 @@ class _Transcode:
             self._step(argv, phase=Phase.ENCODING),
             least_duration=self._length.least_duration(),
             least_pictures=self._length.least_pictures(),
-            arrivals=sound_end.arrivals_of(self._task.input, self._length.sound_end()),
+            arrivals=self._length.own_ends().arrivals(self._task.input),
         )
 
     def _inputs(self, *, video: bool = True, audio: bool = True) -> TranscodeInputs:
@@ -214,6 +214,7 @@ class _Transcode:
         argv += [*_NOTHING_ELSE, *self._language()]
         # A copied stream that is cut may begin before 0.
         argv += ["-avoid_negative_ts", "make_zero"] if self._copies and not self._part.is_whole else []
+        argv += inputs.cutting()
         return [*argv, *self._container.options, "-f", self._container.muxer, OutputPlace(self._file_name)]
 
     def _pictures(self, inputs: TranscodeInputs, *, run: int, hardware: HardwareEncoder | None = None) -> list[str]:
@@ -222,7 +223,10 @@ class _Transcode:
         if self._graph is None:
             stream = f"{inputs.place_of_copied}:{self._video.index}"
             return ["-map", stream, "-c:v", COPY, *tag_options(self._container, self._video.codec)]
-        graph = replace(self._graph, before=(*inputs.cut.pictures(), *self._graph.before))
+        # Once: in a last run.
+        ends = self._length.own_ends()
+        marks = [] if run == 1 else ends.of_pictures()
+        graph = replace(self._graph, before=(*inputs.cut.pictures(), *marks, *self._graph.before))
         codec = video_encoding.codec_of(self._task.video)
         upload = () if hardware is None else (hardware.upload(self._graph.pixel_format),)
         rate = self._length.frame_rate
@@ -231,11 +235,14 @@ class _Transcode:
             if hardware is None
             else hardware.options(self._task.video, rate)
         )
+        # A new rate is made by the filter fps.
+        is_even = self._task.video.HasField("frame_rate")
+        limit = [*self._length.frame_limit(), *(inputs.cut.limit() if is_even else [])]
+        times = [] if is_even else [*inputs.cut.clock(), *inputs.cut.packets(are_cut=ends.pictures is None)]
         return [
-            *graph.options(self._video.index, *self._length.frame_limit(), *upload),
-            # Said always: the default is another one in FFmpeg 5 and 9. A new rate is made by the filter fps.
-            *("-fps_mode", "vfr", *encoder, *tag_options(self._container, codec.codec)),
-            *([] if run == 1 or self._task.video.HasField("frame_rate") else inputs.cut.packets()),
+            *graph.options(self._video.index, *limit, *inputs.uncut("setpts"), *upload),
+            # Said always: the default is another one in FFmpeg 5 and 9.
+            *("-fps_mode", "vfr", *encoder, *tag_options(self._container, codec.codec), *times),
         ]
 
     def _sound(self, inputs: TranscodeInputs) -> list[Argument]:
@@ -244,8 +251,8 @@ class _Transcode:
         if self._task.audio.codec == COPY:
             return ["-map", f"{inputs.place_of_copied}:{self._audio.index}", "-c:a", COPY]
         target = audio_encoding.target(self._task.audio, self._audio)
-        mark = sound_end.marking(self._length.sound_end())
-        before = [*inputs.cut.sound(), *mark, *self._filled_gaps()]
+        before = [*inputs.cut.sound(), *self._length.own_ends().of_sound(), *self._filled_gaps()]
+        before += inputs.uncut("asetpts")
         made: Sequence[Argument] = (
             target.options(*before) if self._loudness is None else target.normalized_options(self._loudness, *before)
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from telecine.v1 import media_pb2
 from telecine_worker.ffmpeg.expected import Expected, ExpectedAudio, ExpectedVideo
 from telecine_worker.ffmpeg.media_info import AudioStream, VideoStream
@@ -9,6 +11,9 @@ from telecine_worker.tasks import audio_encoding, video_encoding
 from telecine_worker.tasks.containers import Container, media_type_of
 from telecine_worker.tasks.outcome_length import COPY, OutcomeLength
 from telecine_worker.tasks.picture_graph import PictureGraph
+from telecine_worker.tasks.stream_span import PACKED
+
+ROUGH_TOLERANCE = timedelta(milliseconds=500)
 
 
 def expected(
@@ -29,9 +34,10 @@ def expected(
         formats=container.formats,
         exact_streams=True,
         video=None if video is None else _video(task.video, graph, video, length),
-        audio=None if audio is None else _audio(task.audio, audio, length),
+        audio=None if audio is None else _audio(task.audio, audio, length, container),
         duration=length.duration(),
-        tolerance=length.tolerance(),
+        tolerance=_rough(length.tolerance(), container, audio),
+        late=length.late(),
         moov_first=container.moov_first,
         encoded=COPY not in (task.video.codec, task.audio.codec),
     )
@@ -53,10 +59,11 @@ def _video(
         frame_tolerance=tolerance,
         end=length.pictures_end(),
         end_tolerance=length.stream_tolerance(),
+        end_late=length.pictures_late(),
     )
 
 
-def _audio(wanted: media_pb2.Audio, source: AudioStream, length: OutcomeLength) -> ExpectedAudio:
+def _audio(wanted: media_pb2.Audio, source: AudioStream, length: OutcomeLength, container: Container) -> ExpectedAudio:
     if wanted.codec == COPY:
         return ExpectedAudio(codec=source.codec)
     target = audio_encoding.target(wanted, source)
@@ -65,5 +72,13 @@ def _audio(wanted: media_pb2.Audio, source: AudioStream, length: OutcomeLength) 
         sample_rate_hz=target.rate_hz,
         channel_count=target.channels,
         end=length.sound_end(),
-        end_tolerance=length.stream_tolerance(),
+        end_tolerance=_rough(length.stream_tolerance(), container, source),
+        end_late=length.sound_late(),
+    )
+
+
+def _rough(tolerance: timedelta, container: Container, audio: AudioStream | None) -> timedelta:
+    """Where the sound ends as it is told may be where its last packet begins, of which the muxer fills each with 0.4 s."""
+    return (
+        max(tolerance, ROUGH_TOLERANCE) if audio is not None and not PACKED.isdisjoint(container.formats) else tolerance
     )
