@@ -116,7 +116,7 @@ def test_a_library_that_is_missing_takes_only_its_own_label():
     ("part", "name", "needing"),
     [
         ("filters", "scdet", {"probe"}),
-        ("filters", "tpad", {"concat", "preview", "sprites", "thumbnails"}),
+        ("filters", "tpad", {"concat", "preview", "sprites", "thumbnails", "transcode"}),
         ("filters", "showwavespic", {"audio"}),
         ("filters", "ssim", {"quality"}),
         ("filters", "palettegen", {"preview"}),
