@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,49 +28,34 @@ def environment(live: Live) -> dict[str, str]:
     return clean | {"TELECINE_ADDRESS": live.address, "PATH": f"{BIN}:{clean['PATH']}"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def place(live: Live) -> Path:
     """Where a reader would be: below a file root, with a film."""
-    folder = live.media / "reader"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="reader-", dir=live.media))
     make_clip(folder / "input.mp4", seconds=2)
     return folder
 
 
-@pytest.mark.parametrize("number", range(len(blocks("sh"))))
-def test_a_shell_example_works(live: Live, place: Path, number: int) -> None:
-    """As it stands, but for the port of the scheduler."""
-    script = blocks("sh")[number].replace("127.0.0.1:50051", live.address)
-
-    ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=place, env=environment(live), capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
-
-    assert 0 == ran.returncode, ran.stdout + ran.stderr
+def run_all(commands: list[list[str]], live: Live, place: Path) -> None:
+    """One after the other, as they stand on the page."""
+    for command in commands:
+        ran = subprocess.run(
+            command, cwd=place, env=environment(live), capture_output=True, text=True, timeout=120, check=False
+        )
+        assert 0 == ran.returncode, ran.stdout + ran.stderr
 
 
-def test_the_shell_examples_made_what_they_say(place: Path) -> None:
-    """Every file is there, with every frame."""
+def test_the_shell_examples_work(live: Live, place: Path) -> None:
+    """As they stand, but for the port of the scheduler: every file is there, with every frame."""
+    scripts = [script.replace("127.0.0.1:50051", live.address) for script in blocks("sh")]
+    run_all([["bash", "-euo", "pipefail", "-c", script] for script in scripts], live, place)
     made = [place / name for name in ("small.mp4", "tiny.mp4", "out/film.mp4")]
     assert [frames(place / "input.mp4")] * 3 == [frames(path) for path in made]
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_an_sdk_example_works(live: Live, place: Path, number: int) -> None:
-    """As it stands."""
-    script = blocks("python")[number]
-
-    ran = subprocess.run(
-        [sys.executable, "-c", script], cwd=place, env=environment(live), capture_output=True, text=True, timeout=120,
-        check=False,
-    )  # fmt: skip
-
-    assert 0 == ran.returncode, ran.stderr
-
-
-def test_the_sdk_examples_made_what_they_say(place: Path) -> None:
-    """With every frame."""
+def test_the_sdk_examples_work(live: Live, place: Path) -> None:
+    """As they stand, with every frame."""
+    run_all([[sys.executable, "-c", script] for script in blocks("python")], live, place)
     assert frames(place / "input.mp4") == frames(place / "sdk" / "film.mp4")
 
 
