@@ -17,6 +17,7 @@ from telecine_worker.ffmpeg.progress import Phase
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.ffmpeg.values import MAX_PICTURE_PX
 from telecine_worker.tasks import audio_encoding, transcode
+from telecine_worker.tasks.encoders import check_encoder
 from telecine_worker.tasks.plan import Argument, OutputPlace, Plan, Step
 
 DEFAULT_WAVEFORM_PX = (1280, 240)
@@ -46,8 +47,7 @@ def plan(task: media_pb2.AudioTask, inputs: Mapping[str, MediaInfo], encoders: S
     if not task.waveform_path:
         _check_no_size(task)
         return sound
-    if "png" not in encoders:
-        raise permanent("ENCODER_MISSING", "FFmpeg on this worker has no encoder png")
+    check_encoder("png", encoders)
     size_px = _size(task)
     (made,) = sound.artifacts
     return replace(

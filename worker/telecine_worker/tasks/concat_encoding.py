@@ -26,6 +26,7 @@ from telecine_worker.tasks.clips import Clip, length_of, of_input, rounded, spli
 from telecine_worker.tasks.concat_graph import Common, Pictures, arrivals_of, cuts_of, graph
 from telecine_worker.tasks.concat_list import concat_list, list_input
 from telecine_worker.tasks.containers import check_codec, container_of, media_type_of, tag_options
+from telecine_worker.tasks.encoders import check_encoder
 from telecine_worker.tasks.inputs_per_run import inputs_per_run
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Script, Step
 from telecine_worker.tasks.seeking import Cut
@@ -104,7 +105,7 @@ class _Encoding:
         video = self._task.video
         codec = video_encoding.codec_of(video)
         check_codec(self._container, codec.codec, video=True)
-        self._need(codec.encoder)
+        check_encoder(codec.encoder, self._encoders)
         if video.hardware:
             raise permanent("UNSUPPORTED_OPTION", "video.hardware: clips are encoded by software; leave it out")
         for clip in self._clips:
@@ -130,12 +131,8 @@ class _Encoding:
             raise permanent("INPUT_MISSING_STREAM", "audio is asked for, but none of the clips has any")
         made = target(self._task.audio, heard)
         check_codec(self._container, made.codec.codec, video=False)
-        self._need(made.codec.encoder)
+        check_encoder(made.codec.encoder, self._encoders)
         return made
-
-    def _need(self, encoder: str) -> None:
-        if encoder not in self._encoders:
-            raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {encoder}")
 
     def _part(self, number: int, clips: Sequence[Clip]) -> Iterator[Step]:
         """The pictures and the sound of a few clips."""

@@ -30,6 +30,7 @@ from telecine_worker.ffmpeg.media_info import AudioStream, MediaInfo, VideoStrea
 from telecine_worker.ffmpeg.probe import MAX_DURATION
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.tasks import loudness, package_sound, picture_graph, stream_ends, video_encoding
+from telecine_worker.tasks.encoders import check_encoder
 from telecine_worker.tasks.key_frames import constant_rate, grid
 from telecine_worker.tasks.ladder import ladder
 from telecine_worker.tasks.moments import exact_seconds
@@ -184,7 +185,7 @@ class _Packaging:
     def _video_options(self, number: int) -> list[str]:
         rendition = self._renditions[number]
         codec = video_encoding.codec_of(rendition.video)
-        self._need(codec.encoder)
+        check_encoder(codec.encoder, self._encoders)
         options = [
             *video_encoding.encoder_options(rendition.video, codec, self._rates[number], 0),
             *key_frame_options(codec.encoder, self._grid.gop_frames[rendition.name]),
@@ -197,12 +198,8 @@ class _Packaging:
     def _sound_options(self, source: AudioStream) -> list[Argument]:
         audio = package_sound.wanted(self._task, source)
         made = package_sound.target(audio, source)
-        self._need(made.codec.encoder)
+        check_encoder(made.codec.encoder, self._encoders)
         return package_sound.options(audio, made, self._limit_seconds, first=self._ends().of_sound())
-
-    def _need(self, encoder: str) -> None:
-        if encoder not in self._encoders:
-            raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {encoder}")
 
     def _frame_count(self, number: int) -> int | None:
         return None if self._seconds is None else round(self._seconds * self._rates[number])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 
 from telecine_worker.failure import permanent
+from telecine_worker.tasks.encoders import check_encoder
 from telecine_worker.tasks.extensions import by_extension
 
 
@@ -72,8 +74,20 @@ def picture_file_of(path: str) -> PictureFile:
     return by_extension(PICTURE_FILES, path)
 
 
-def check_pattern(path: str) -> None:
-    """Raise AttemptFailed OPTION_INVALID where *path* is no pattern of numbered files."""
+def numbered_file_of(path: str, encoders: Set[str]) -> PictureFile:
+    """That of each file of the pattern *path*. Raises AttemptFailed UNSUPPORTED_CONTAINER, OPTION_INVALID, ENCODER_MISSING."""
+    file = picture_file_of(path)
+    _check_pattern(path)
+    check_encoder(file.encoder, encoders)
+    return file
+
+
+def staged_pattern(path: str) -> str:
+    """What the files of the pattern *path* are called while they are staged, counted from 1."""
+    return f"out-%d.{path.rpartition('.')[2].lower()}"
+
+
+def _check_pattern(path: str) -> None:
     folders, _, name = path.rpartition("/")
     if "%" in folders or name.count("%") != 1 or not _NUMBER.search(name):
         raise permanent(

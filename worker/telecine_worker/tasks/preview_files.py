@@ -10,6 +10,7 @@ from telecine_worker.ffmpeg import animated_webp
 from telecine_worker.ffmpeg.media_info import VideoStream
 from telecine_worker.ffmpeg.values import MAX_PICTURE_PX, MAX_SIDE_PX
 from telecine_worker.tasks import colors
+from telecine_worker.tasks.encoders import check_encoder
 from telecine_worker.tasks.extensions import by_extension
 
 # A palette is known when the last picture was seen: until then all of them wait, with four bytes a pixel.
@@ -41,10 +42,9 @@ class PreviewFile:
 
     def encoder(self, there: Set[str]) -> str:
         """Of those that are *there*. Raises AttemptFailed ENCODER_MISSING."""
-        for name in self.encoders:
-            if name in there:
-                return name
-        raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {self.encoders[-1]}")
+        chosen = next((name for name in self.encoders if name in there), self.encoders[-1])
+        check_encoder(chosen, there)
+        return chosen
 
     def matrix_of(self, source: VideoStream) -> str:
         """That by which pictures of *source* are stored; empty for RGB, and for one that is not converted."""

@@ -17,6 +17,7 @@ from telecine_worker.ffmpeg.options import AUDIO_ENCODERS, GRAPHS, SUBTITLE_ENCO
 from telecine_worker.ffmpeg.run import ABORT_WHEN_EMPTY
 from telecine_worker.ffmpeg.values import LONGEST_TIME_SECONDS, MOST_SLOWING, time_seconds
 from telecine_worker.tasks.containers import CONTAINERS
+from telecine_worker.tasks.encoders import check_encoder
 from telecine_worker.tasks.examination import examination
 from telecine_worker.tasks.least_length import least_length
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
@@ -163,8 +164,8 @@ def _check_encoders(parsed: Arguments, encoders: Set[str]) -> None:
     known = (*VIDEO_ENCODERS, *AUDIO_ENCODERS, *SUBTITLE_ENCODERS)
     for output in parsed.outputs:
         for option, value in output.options:
-            if _is_codec(option) and value in known and value not in encoders:
-                raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {value}")
+            if _is_codec(option) and value in known:
+                check_encoder(value, encoders)
 
 
 def _output_options(output: OutputArguments, file_type: FileType, most_seconds: float) -> list[str]:

@@ -25,7 +25,7 @@ from telecine_worker.tasks.first_video import first_video
 from telecine_worker.tasks.last_moment import LastMoment
 from telecine_worker.tasks.moments import Evenly, exact_seconds, span_of
 from telecine_worker.tasks.picture import even
-from telecine_worker.tasks.picture_files import check_pattern, numbered, picture_file_of
+from telecine_worker.tasks.picture_files import numbered, numbered_file_of, staged_pattern
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Script, Step
 
 DEFAULT_TILE_WIDTH_PX = 160
@@ -84,11 +84,8 @@ class _Sprites:
     def __init__(self, task: media_pb2.SpritesTask, info: MediaInfo, encoders: Set[str]) -> None:
         self._task = task
         self._info = info
-        self._file = picture_file_of(task.path)
-        check_pattern(task.path)
+        self._file = numbered_file_of(task.path, encoders)
         _check_index(task.index_path)
-        if self._file.encoder not in encoders:
-            raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {self._file.encoder}")
         self._video = first_video(task.input, info, wanted_for="sprites")
         self._end = _end_of(task, info)
         self._interval = _interval(task)
@@ -102,7 +99,7 @@ class _Sprites:
                 f"{self._sheets} sheets would be made, at most {MOST_SHEETS} are; more columns or rows, or a longer "
                 "interval, would be right",
             )
-        self._pattern = f"out-%d.{task.path.rpartition('.')[2].lower()}"
+        self._pattern = staged_pattern(task.path)
 
     def plan(self, most: int = MOST_CUES) -> Plan:
         """With at most so many cues: those of a film that ends early, in sheets that are as large."""

@@ -25,7 +25,7 @@ from telecine_worker.tasks.first_video import first_video
 from telecine_worker.tasks.inputs_per_run import inputs_per_run
 from telecine_worker.tasks.last_moment import LastMoment
 from telecine_worker.tasks.moments import CANDIDATES, Evenly, begin_of, selection_of
-from telecine_worker.tasks.picture_files import PictureFile, check_pattern, numbered, picture_file_of
+from telecine_worker.tasks.picture_files import PictureFile, numbered, numbered_file_of, staged_pattern
 from telecine_worker.tasks.plan import Argument, InputPlace, OutputPlace, Plan, Step
 from telecine_worker.tasks.seeking import INDEXED
 
@@ -67,10 +67,7 @@ class _Thumbnails:
     def __init__(self, task: media_pb2.ThumbnailsTask, info: MediaInfo, encoders: Set[str]) -> None:
         self._task = task
         self._info = info
-        self._file = picture_file_of(task.path)
-        check_pattern(task.path)
-        if self._file.encoder not in encoders:
-            raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {self._file.encoder}")
+        self._file = numbered_file_of(task.path, encoders)
         self._video = first_video(task.input, info, wanted_for="stills")
         self._deinterlacing = picture.deinterlacing(self._video)
         self._size = size(task.width_px, self._video)
@@ -78,7 +75,7 @@ class _Thumbnails:
         self._begin = begin_of(info)
         self._rebased = shown.rebased(info)
         self._hold = shown.hold(info)
-        self._pattern = f"out-%d.{task.path.rpartition('.')[2].lower()}"
+        self._pattern = staged_pattern(task.path)
         self._selection = selection_of(task, info)
 
     def plan(self) -> Plan:

@@ -25,6 +25,7 @@ from telecine_worker.tasks import (
 )
 from telecine_worker.tasks.containers import check_codec, container_of, tag_options
 from telecine_worker.tasks.edit_lists import check_copied
+from telecine_worker.tasks.encoders import check_encoder
 from telecine_worker.tasks.examination import examination
 from telecine_worker.tasks.hardware_encoding import HardwareEncoder
 from telecine_worker.tasks.outcome_length import OutcomeLength
@@ -133,17 +134,13 @@ class _Transcode:
             if copies:
                 check_copied(self._video, self._info.format, self._container)
             if not copies and self._task.video.hardware != media_pb2.Video.HARDWARE_REQUIRED:
-                self._need(video_encoding.codec_of(self._task.video).encoder)
+                check_encoder(video_encoding.codec_of(self._task.video).encoder, self._encoders)
         if self._audio is not None:
             copies = self._task.audio.codec == COPY
             target = None if copies else audio_encoding.target(self._task.audio, self._audio)
             check_codec(self._container, self._audio.codec if target is None else target.codec.codec, video=False)
             if target is not None:
-                self._need(target.codec.encoder)
-
-    def _need(self, encoder: str) -> None:
-        if encoder not in self._encoders:
-            raise permanent("ENCODER_MISSING", f"FFmpeg on this worker has no encoder {encoder}")
+                check_encoder(target.codec.encoder, self._encoders)
 
     def _steps(self) -> list[Step]:
         before = [] if self._graph is None else [*self._graph.steps]
