@@ -59,8 +59,18 @@ def plan(task: media_pb2.ConcatTask, clips: Sequence[Clip]) -> Plan:
         # Nothing is decoded that could be held or filled.
         intact=True,
     )
-    expected = Expected(
-        path=task.path,
+    streams = [each for each in (video, audio) if each is not None]
+    inputs = {clip.input: clip.info for clip in clips}
+    examined = tuple(each for name, info in inputs.items() for each in examination(name, info, streams, intact=True))
+    artifact = _expected(task.path, file_name, container, clips)
+    return Plan(steps=(step,), artifacts=(artifact,), scripts=(script,), examination=examined)
+
+
+def _expected(path: str, file_name: str, container: Container, clips: Sequence[Clip]) -> Expected:
+    """Streams as the first clip has them."""
+    video, audio = (clips[0].info.video or (None,))[0], clips[0].audio
+    return Expected(
+        path=path,
         file_name=file_name,
         media_type=media_type_of(container, has_video=video is not None),
         formats=container.formats,
@@ -78,10 +88,6 @@ def plan(task: media_pb2.ConcatTask, clips: Sequence[Clip]) -> Plan:
         tolerance=TOLERANCE,
         moov_first=container.moov_first,
     )
-    streams = [each for each in (video, audio) if each is not None]
-    inputs = {clip.input: clip.info for clip in clips}
-    examined = tuple(each for name, info in inputs.items() for each in examination(name, info, streams, intact=True))
-    return Plan(steps=(step,), artifacts=(expected,), scripts=(script,), examination=examined)
 
 
 def _argv(container: Container, video: VideoStream | None, audio: AudioStream | None) -> list[Argument]:
