@@ -441,7 +441,7 @@ def test_a_folder_is_brought_to_disk_once_before_what_names_its_files(root, stag
     types = {f"{number}.m4s": "video/iso.segment" for number in range(3)} | {"x.m3u8": "application/vnd.apple.mpegurl"}
     for name in types:
         staging.write_file(name, b"x")
-    destination = FileDestination(staging, replace=True, per_attempt=False, allowed=yes, inputs={})
+    destination = FileDestination(Publisher(staging, inputs={}, replace=True, per_attempt=False, allowed=yes))
     files = [
         StagedFile(file_name=name, path=f"v/{name}", media_type=kind, size_bytes=1, sha256="")
         for name, kind in types.items()

@@ -13,6 +13,7 @@ from telecine_worker.storage.locations import STAGING_FOLDER, FileRoots, file_ur
 from telecine_worker.storage.object_destination import ObjectDestination
 from telecine_worker.storage.object_staging import ObjectStaging, remove_older, tidy
 from telecine_worker.storage.object_store import ObjectStores
+from telecine_worker.storage.publishing import Publisher
 from telecine_worker.storage.staging import discard_older, open_staging
 from telecine_worker.storage.store_places import OUTPUT, StorePlace, is_store
 
@@ -79,7 +80,7 @@ class Destinations:
         if not is_store(uri):
             staging = open_staging(self.roots, uri=uri, name=name)
             return FileDestination(
-                staging, replace=replace, per_attempt=per_attempt, allowed=allowed, inputs=inputs.files
+                Publisher(staging, replace=replace, per_attempt=per_attempt, allowed=allowed, inputs=inputs.files)
             )
         bucket, place = self.stores.locate(uri, OUTPUT)
         local = open_staging(FileRoots([self.directory]), uri=file_uri(self.directory), name=name)

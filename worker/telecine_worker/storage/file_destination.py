@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from telecine_worker.storage.destination import StagedFile, Stopped, never
 from telecine_worker.storage.fetch_errors import FetchStopped
 from telecine_worker.storage.locations import file_uri
 from telecine_worker.storage.publishing import Publisher
-from telecine_worker.storage.staging import Staging
 
 
 class FileDestination:
-    """See Destination, and Publisher for the arguments."""
+    """See Destination."""
 
-    def __init__(
-        self,
-        staging: Staging,
-        *,
-        replace: bool,
-        per_attempt: bool,
-        allowed: Callable[[], bool],
-        inputs: Mapping[tuple[int, int], str],
-    ) -> None:
-        self.staging = staging
-        self._publisher = Publisher(staging, replace=replace, per_attempt=per_attempt, allowed=allowed, inputs=inputs)
+    def __init__(self, publisher: Publisher) -> None:
+        self.staging = publisher.staging
+        self._publisher = publisher
         # Those of this attempt that are there already.
         self._published: set[str] = set()
 

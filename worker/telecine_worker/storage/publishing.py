@@ -42,7 +42,7 @@ class Publisher:
         allowed: Callable[[], bool],
         inputs: Mapping[tuple[int, int], str],
     ) -> None:
-        self._staging = staging
+        self.staging = staging
         self._replace = replace
         self._folder = (staging.name,) if per_attempt else ()
         self._allowed = allowed
@@ -60,14 +60,14 @@ class Publisher:
 
     def target(self, path: str) -> Path:
         """The same, absolute."""
-        return self._staging.location.path.joinpath(*self.parts(path))
+        return self.staging.location.path.joinpath(*self.parts(path))
 
     def prepare(self, file_name: str, path: str) -> None:
         """Bring a staged file to disk and mark it as this job's. Nothing is visible yet."""
-        with self._staging.reading(file_name, path) as fd:
+        with self.staging.reading(file_name, path) as fd:
             try:
                 os.fsync(fd)
-                _mark(fd, self._staging.owner)
+                _mark(fd, self.staging.owner)
             except OSError as error:
                 raise disk_errors.write_failure(error, path) from error
 
@@ -98,7 +98,7 @@ class Publisher:
                 raise self._taken_back(self._taken)
             if not self._allowed():
                 raise WindowOver
-            directory = make_directories(self._staging.output_fd, folders)
+            directory = make_directories(self.staging.output_fd, folders)
             try:
                 self._move(file_name, directory, name, path)
                 self._unsynced.add(tuple(folders))
@@ -112,7 +112,7 @@ class Publisher:
         while self._unsynced:
             folders = next(iter(self._unsynced))
             try:
-                directory = open_beneath(self._staging.output_fd, folders, os.O_RDONLY | os.O_DIRECTORY)
+                directory = open_beneath(self.staging.output_fd, folders, os.O_RDONLY | os.O_DIRECTORY)
                 try:
                     os.fsync(directory)
                 finally:
@@ -124,7 +124,7 @@ class Publisher:
     def _move(self, file_name: str, directory: int, name: str, path: str) -> None:
         if not self._allowed():
             raise WindowOver
-        source = self._staging.folder_fd
+        source = self.staging.folder_fd
         try:
             if self._replace:
                 os.rename(file_name, name, src_dir_fd=source, dst_dir_fd=directory)
@@ -146,7 +146,7 @@ class Publisher:
             raise self._taken_back(path)
         if not self._allowed():
             raise WindowOver
-        os.rename(file_name, name, src_dir_fd=self._staging.folder_fd, dst_dir_fd=directory)
+        os.rename(file_name, name, src_dir_fd=self.staging.folder_fd, dst_dir_fd=directory)
 
     def _taken_back(self, path: str) -> AttemptFailed:
         """FAIL changes nothing: remove what this attempt has put where nothing was, and nobody has replaced since; the failure
@@ -154,12 +154,12 @@ class Publisher:
         WindowOver, or nothing.
         """
         while self._made:
-            if self._staging.has_newer():
+            if self.staging.has_newer():
                 self._made.clear()
                 break
             (*folders, name), inode = self._made[-1]
             with contextlib.suppress(FileNotFoundError):
-                directory = open_beneath(self._staging.output_fd, folders, os.O_RDONLY | os.O_DIRECTORY)
+                directory = open_beneath(self.staging.output_fd, folders, os.O_RDONLY | os.O_DIRECTORY)
                 try:
                     self._remove(name, directory, inode)
                 finally:
@@ -177,7 +177,7 @@ class Publisher:
     def _input_at(self, parts: tuple[str, ...]) -> str | None:
         """The input that is at *parts*; what cannot be opened is none of them: they are open, and regular files."""
         try:
-            fd = open_beneath(self._staging.output_fd, parts, os.O_PATH)
+            fd = open_beneath(self.staging.output_fd, parts, os.O_PATH)
         except OSError:
             return None
         try:
@@ -189,13 +189,13 @@ class Publisher:
     def _is_foreign(self, parts: tuple[str, ...]) -> bool:
         """Whether something that this job did not write is at *parts*."""
         try:
-            fd = open_beneath(self._staging.output_fd, parts, os.O_RDONLY | os.O_NONBLOCK)
+            fd = open_beneath(self.staging.output_fd, parts, os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
             return False
         except OSError:
             return True
         try:
-            return _owner(fd) != self._staging.owner
+            return _owner(fd) != self.staging.owner
         finally:
             os.close(fd)
 
