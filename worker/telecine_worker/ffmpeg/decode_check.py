@@ -49,20 +49,12 @@ async def decode(
     By ffmpeg and not by ffprobe, whose bundled build cannot decode AV1. Any line on standard error is a fault, but with
     *begins_between* those about pictures before its beginning. Raises AttemptFailed VERIFICATION_FAILED; Stopped.
     """
-    arguments = (
-        # What is said again is no line of its own.
-        *(
-            "-loglevel",
-            "repeat+level+error" if begins_between else "level+error",
-            *ABORT_WHEN_EMPTY,
-            "-xerror",
-            "-max_error_rate",
-            "0",
-            *source,
-        ),
-        # The clock of an average rate would put two pictures of a variable one at the same time.
-        *("-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-enc_time_base:v", CLOCK, "-f", "null", "-"),
-    )
+    # What is said again is no line of its own.
+    told = ["-loglevel", "repeat+level+error" if begins_between else "level+error"]
+    strict = [*ABORT_WHEN_EMPTY, "-xerror", "-max_error_rate", "0"]
+    # The clock of an average rate would put two pictures of a variable one at the same time.
+    clock = ["-fps_mode", "passthrough", "-enc_time_base:v", CLOCK]
+    arguments = (*told, *strict, *source, "-map", "0:v?", "-map", "0:a?", *clock, "-f", "null", "-")
     decoding = replace(around, names={source[-1]: expected.path})
     try:
         ran = await run_ffmpeg(

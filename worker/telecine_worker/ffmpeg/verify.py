@@ -57,10 +57,7 @@ async def verify(
         return Verified(info=await asyncio.to_thread(animated_webp.check, fd, expected))
     probed = await _probe(around, fd, expected, on_usage)
     info = probed.info
-    check_streams(info, expected)
-    check_duration(info, expected)
-    _check_frames(probed, expected, encoded_frames)
-    _check_times(probed, expected)
+    _check_facts(probed, expected, encoded_frames)
     # In a thread: it reads the file.
     if expected.moov_first and not await asyncio.to_thread(boxes.index_first, fd):
         raise not_as_planned(expected, "its index (moov) is not before its data (mdat)")
@@ -69,16 +66,19 @@ async def verify(
         return Verified(info=info)
     url = f"file:/proc/self/fd/{fd}"
     for part in decode_ranges(info.duration, info.format, whole=whole) if decodes else ():
-        source = (*part, *whitelists.BEFORE_INPUT, "-i", url)
         await decode(
-            replace(around, pass_fds=(fd,)),
-            source,
-            expected,
-            on_block=on_block,
-            on_usage=on_usage,
-            begins_between=begins_between,
-        )
+            replace(around, pass_fds=(fd,)), (*part, *whitelists.BEFORE_INPUT, "-i", url), expected,
+            on_block=on_block, on_usage=on_usage, begins_between=begins_between,
+        )  # fmt: skip
     return Verified(info=info)
+
+
+def _check_facts(probed: Probed, expected: Expected, encoded_frames: int | None) -> None:
+    """All that is known without decoding."""
+    check_streams(probed.info, expected)
+    check_duration(probed.info, expected)
+    _check_frames(probed, expected, encoded_frames)
+    _check_times(probed, expected)
 
 
 async def _probe(around: Surroundings, fd: int, expected: Expected, on_usage: Callable[[Usage], None]) -> Probed:
