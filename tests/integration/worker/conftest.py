@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from support.confined import MODES, confined, with_python
 from support.fetching import destinations
+from support.s3_server import s3_server
 from support.scripted_scheduler import ScriptedScheduler
 from support.worker_bench import Bench, MakeBench, ScriptedAttempt
 from support.worker_process import Start, starting
@@ -26,6 +27,13 @@ from telecine_worker.metrics import WorkerMetrics
 from telecine_worker.sandbox.confinement import Confinement
 from telecine_worker.storage.input_cache import InputCache
 from telecine_worker.storage.threads import Threads
+
+
+@pytest.fixture(scope="module")
+def store_server() -> Iterator[Any]:
+    """An S3 server's host, port and a client of it; each test makes a bucket of its own."""
+    with s3_server() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 
 from support.fetching import HERE, network
 from support.http_server import Film, HttpServer, status
-from support.s3_server import S3, s3_server, stores_in
+from support.s3_server import S3, stores_in
 from telecine_worker.failure import AttemptFailed
 from telecine_worker.storage import room as room_module
 from telecine_worker.storage.fetch_errors import FetchStopped
@@ -260,15 +260,9 @@ async def test_a_file_system_without_nameless_files_keeps_nothing(fetch, folder,
     assert [] == list(folder.iterdir())
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with s3_server() as made:
-        yield made
-
-
-def test_objects_are_kept_by_their_version(server, cache, tmp_path, folder, monkeypatch):
+def test_objects_are_kept_by_their_version(store_server, cache, tmp_path, folder, monkeypatch):
     """One that is the same is not read again, one that was replaced is; one outside the roots is refused, kept or not."""
-    host, port, client = server
+    host, port, client = store_server
     s3 = S3(host=host, port=port, client=client)
     client.create_bucket(Bucket=s3.bucket)
     s3.put("film", CONTENT)

@@ -16,7 +16,7 @@ import pytest
 from support.fault_proxy import Fault, FaultProxy, Kind
 from support.fetching import QUICK, destinations
 from support.http_server import HttpServer, status
-from support.s3_server import S3, s3_server, stores_in, tells_of_uploads
+from support.s3_server import S3, stores_in, tells_of_uploads
 from support.store_attempt import FILM, Attempt, failing, never
 from telecine_worker.failure import FailureKind
 from telecine_worker.storage import object_destination, object_staging, object_store, object_upload
@@ -30,16 +30,10 @@ LARGE = random.Random(2).randbytes(11 << 20)
 PERMANENT, RETRYABLE = FailureKind.PERMANENT, FailureKind.RETRYABLE
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with s3_server() as made:
-        yield made
-
-
 @pytest.fixture
-def s3(server: Any) -> Iterator[S3]:
+def s3(store_server: Any) -> Iterator[S3]:
     """An empty bucket, and afterwards no upload in it that was neither completed nor given up."""
-    host, port, client = server
+    host, port, client = store_server
     made = S3(host=host, port=port, client=client)
     client.create_bucket(Bucket=made.bucket)
     yield made

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +18,7 @@ import pytest
 from support.fault_proxy import Fault, FaultProxy, Kind
 from support.fetching import QUICK, Fetching, network
 from support.http_server import Asked, HttpServer, send
-from support.s3_server import KEY, S3, SECRET, s3_server, stores_in
+from support.s3_server import KEY, S3, SECRET, stores_in
 from telecine_worker.failure import AttemptFailed, Failure, FailureKind
 from telecine_worker.storage import object_fetch
 from telecine_worker.storage.fetch_errors import Broken, FetchStopped
@@ -31,16 +31,10 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 PERMANENT, RETRYABLE = FailureKind.PERMANENT, FailureKind.RETRYABLE
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with s3_server() as made:
-        yield made
-
-
 @pytest.fixture
-def s3(server: Any, monkeypatch: pytest.MonkeyPatch) -> S3:
+def s3(store_server: Any, monkeypatch: pytest.MonkeyPatch) -> S3:
     """A bucket with film.mp4 in it, which is fetched in ranges of 100 kB."""
-    host, port, client = server
+    host, port, client = store_server
     made = S3(host=host, port=port, client=client)
     client.create_bucket(Bucket=made.bucket)
     made.put("in/film.mp4", CONTENT)

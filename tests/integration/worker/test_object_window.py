@@ -15,7 +15,7 @@ import pytest
 from support.fault_proxy import Fault, FaultProxy, Kind
 from support.fetching import QUICK
 from support.http_server import HttpServer, status
-from support.s3_server import S3, s3_server, stores_in
+from support.s3_server import S3, stores_in
 from support.store_attempt import FILM, Attempt, failing, never
 from telecine_worker.failure import AttemptFailed, FailureKind
 from telecine_worker.storage import object_destination, object_staging, object_store, object_upload
@@ -30,16 +30,10 @@ LARGE = FILM * 40
 MIDDLE = FILM * 6
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with s3_server() as made:
-        yield made
-
-
 @pytest.fixture
-def s3(server: Any) -> S3:
+def s3(store_server: Any) -> S3:
     """An empty bucket."""
-    host, port, client = server
+    host, port, client = store_server
     made = S3(host=host, port=port, client=client)
     client.create_bucket(Bucket=made.bucket)
     return made

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.ffmpeg_under_test import make_clip, make_noise
-from support.s3_server import S3, SECRET, s3_server
+from support.s3_server import S3, SECRET
 from support.scripted_scheduler import ScriptedScheduler
 from support.worker_bench import lease
 from support.worker_process import Start, ended
@@ -33,16 +32,10 @@ object_upload.Upload._chunks = stuck
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with s3_server() as made:
-        yield made
-
-
 @pytest.fixture
-def s3(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
+def s3(store_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
     """A bucket with a film, and the environment of a worker that may use it."""
-    host, port, client = server
+    host, port, client = store_server
     made = S3(host=host, port=port, client=client)
     client.create_bucket(Bucket=made.bucket)
     made.put("in/film.mp4", make_clip(tmp_path / "film.mp4", seconds=1, size="64x64").read_bytes())
